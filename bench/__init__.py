@@ -1,0 +1,1 @@
+"""Ratios against the limit and a peer, in one run. Rule: nothing in src imports this."""

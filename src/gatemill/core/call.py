@@ -1,0 +1,183 @@
+"""The few things that travel: Key, Head, Target, Call, Attempt, Usage, Reply.
+
+Rule: data only. One `Call` per request, from the door to the ledger; nothing wraps it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from gatemill.core.ports import Dialect, Stream, Transport
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one attempt in disjoint buckets: their sum is the total.
+
+    Providers disagree: OpenAI's prompt_tokens include cached ones and completion_tokens include
+    reasoning, Anthropic's input_tokens exclude cache reads and writes. Whoever fills this, subtracts.
+    """
+
+    input: int = 0  # prompt tokens neither read from nor written to a prompt cache, text and images
+    cache_read: int = 0
+    cache_write: int = 0
+    input_audio: int = 0
+    output: int = 0  # visible answer, without reasoning
+    reasoning: int = 0
+    output_audio: int = 0
+    estimated: bool = False  # True when we counted, because the provider did not say
+
+    @property
+    def prompt(self) -> int:
+        """All prompt tokens: OpenAI's prompt_tokens."""
+        return self.input + self.cache_read + self.cache_write + self.input_audio
+
+    @property
+    def completion(self) -> int:
+        """All generated tokens: OpenAI's completion_tokens."""
+        return self.output + self.reasoning + self.output_audio
+
+
+class Price(Struct, frozen=True):
+    """Price of one model, in integer pico-dollars per token ($1 per million = 1_000_000).
+
+    A tier holds the rates once the prompt exceeds `above_tokens`; the last tier reached applies to
+    the whole request, as providers bill long contexts.
+    """
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    input_audio: int
+    output_audio: int
+    request: int = 0  # pico-dollars per request, whatever its size
+    above_tokens: int = 0
+    tiers: tuple[Price, ...] = ()  # ascending `above_tokens`
+    source: str = ""  # where the figure came from and when it was checked
+
+
+class Key(Struct, frozen=True):
+    """A caller's key, without its secret."""
+
+    id: str  # public: the middle part of gm-<id>-<secret>
+    name: str
+    models: tuple[str, ...] = ("*",)  # names or patterns with *
+    admin: bool = False
+    expires_s: float | None = None  # Unix time
+    revoked_s: float | None = None  # Unix time; in the future while a rotated key has its grace
+    created_s: float = 0.0
+
+
+class Head(Struct):
+    """What the gateway reads of a body; the rest stays bytes."""
+
+    model: str
+    stream: bool = False
+    wants_usage: bool = True  # False: the usage chunk of a stream is ours alone and is stripped
+    output_max: int | None = None  # the caller's cap on generated tokens
+    choices: int = 1
+
+
+class Timeouts(Struct, frozen=True):
+    """Patience with one target, in seconds."""
+
+    connect_s: float = 3.0
+    first_token_s: float = 60.0  # until the first byte of the answer
+    between_chunks_s: float = 60.0
+    total_s: float = 600.0
+
+
+class Target(Struct, frozen=True):
+    """One place an attempt may go; built when configuration loads."""
+
+    provider: str  # configured name
+    model: str  # the upstream's own name
+    dialect: Dialect
+    transport: Transport
+    timeouts: Timeouts
+    price: Price | None  # None: unknown, which is said in ledger, metrics and headers
+    settings: TargetSettings
+
+
+class TargetSettings(Struct, frozen=True):
+    """What a dialect may need to know of a target."""
+
+    native: frozenset[str] | None = (
+        None  # operations this vendor lacks or has; None = the dialect's
+    )
+    path_prefix: str = ""  # between base_url and the operation's path, e.g. Azure deployments
+    query: str = ""  # e.g. "api-version=2024-10-21"
+    headers: tuple[tuple[str, str], ...] = ()
+    stream_usage: bool = True  # the upstream understands stream_options.include_usage
+    output_default: int = 4096  # max_tokens for dialects that require one
+    refuse_hints: bool = False  # unsupported harmless parameters are refused instead of reported
+
+
+class Attempt(Struct):
+    """One try at one target. Written by upstream/attempt, read by gateway/settle."""
+
+    target: Target
+    number: int  # 1-based within the call
+    started_s: float  # monotonic
+    ended_s: float = 0.0
+    first_byte_s: float = 0.0  # monotonic; 0 = nothing arrived
+    status: int = 0  # what the caller would see if this attempt were the last
+    error: str = ""  # public code, "" when it succeeded
+    usage: Usage | None = None
+    events: int = 0  # sent to the caller; about one token each where the usage never came
+
+
+class Call(Struct):
+    """One request on its way. Written by each stage in turn, read by the next."""
+
+    id: str
+    operation: str  # "chat", "messages", ...: the name of the surface
+    body: bytes
+    head: Head
+    started_s: float  # monotonic, when the first byte of the request arrived
+    deadline_s: float  # monotonic
+    arrived_at: float = 0.0  # Unix time
+    key: Key | None = None
+    headers: tuple[tuple[str, str], ...] = ()  # caller headers a dialect forwards (anthropic-beta)
+    attempts: list[Attempt] = []
+    reported: tuple[str, ...] = ()  # parameters the chosen target cannot carry
+
+
+class UsageRow(Struct, frozen=True):
+    """One attempt in the ledger. Written once, never changed; every total derives from these."""
+
+    attempt_id: str  # "<request_id>-<attempt>": unique, so a row replayed after a crash is ignored
+    request_id: str
+    attempt: int  # 1-based; the last one of a request is what the caller saw
+    at: float  # Unix time at which the attempt began
+    key_id: str
+    operation: str
+    model: str  # as the caller asked
+    provider: str
+    target_model: str
+    stream: bool
+    status: int
+    error: str  # public code, "" for success
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    input_audio_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    output_audio_tokens: int
+    estimated: bool  # token counts are ours, not the provider's
+    cost_microusd: int | None  # None: the price is unknown
+    latency_ms: float  # this attempt, until its last byte
+    first_token_ms: float | None  # until its first byte; None when nothing came
+
+
+class Reply(Struct):
+    """What the door sends back: a body, or a stream."""
+
+    call: Call
+    body: bytes = b""
+    stream: Stream | None = None
+    cost_microusd: int | None = None  # None: unknown price, or not known yet (streams)

@@ -1,0 +1,216 @@
+"""The seams of the house. A module or an object satisfies them; nobody inherits.
+
+Two families meet in the middle. A *surface* is a format that callers speak (chat, messages,
+responses ...). A *dialect* is a format that an upstream speaks (openai, anthropic). Where both
+name the same operation, bytes pass through. Everywhere else the hub is OpenAI's chat completion:
+surface -> chat -> dialect on the way in, dialect -> chat -> surface on the way out.
+In the hub, bodies and chunks are plain decoded JSON (`dict[str, Any]`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gatemill.core.call import Call, Head, Target, Timeouts, Usage
+    from gatemill.core.errors import GatemillError
+
+Json = dict[str, Any]
+
+
+class Outgoing(NamedTuple):
+    """A request to an upstream."""
+
+    path: str  # appended to the provider's base_url, query included
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()  # beyond those fixed for the target
+
+
+class Incoming(NamedTuple):
+    """A complete answer of an upstream."""
+
+    status: int
+    headers: Mapping[str, str]  # lower-case names; may be empty for a 2xx, nobody reads them there
+    body: bytes
+
+
+class Sink(Protocol):
+    """Takes bytes as they come."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes; never called again after `close`."""
+
+    def close(self, error: GatemillError | None) -> None:
+        """The source has ended: None for the regular end. Called exactly once, unless aborted."""
+
+
+class Source(Protocol):
+    """Bytes that arrive later and are pushed to a sink."""
+
+    def attach(self, sink: Sink) -> None:
+        """Deliver what has arrived and all that follows to `sink`; called once."""
+
+    def pause(self) -> None:
+        """Stop reading until `resume`: the caller does not keep up."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def abort(self) -> None:
+        """Drop the exchange now; the sink hears nothing more. May be called after the end."""
+
+
+class Stream(Source, Protocol):
+    """An answer that flows, and says when it is over."""
+
+    def on_end(self, settle: Callable[[GatemillError | None], bytes]) -> None:
+        """`settle` is called once, and gives the last bytes to send."""
+
+
+class Transport(Protocol):
+    """A way to one provider: a socket pool, or a function for built-in models."""
+
+    async def exchange(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming:
+        """The complete answer. Raises UpstreamUnreachable, UpstreamTimeout, UpstreamBadReply."""
+        ...
+
+    async def open(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming | Source:
+        """A source once 2xx event-stream headers have come, otherwise the complete answer."""
+        ...
+
+    async def close(self) -> None:
+        """Release idle connections; those in use end by themselves."""
+
+
+class Transform(Protocol):
+    """One stream's way from upstream bytes to caller bytes. Pure; holds only this stream's state."""
+
+    @property
+    def started(self) -> bool:
+        """Content has been seen: from here on no other target can take over."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream said so far."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes for the caller, complete events only; b"" when there is nothing to send yet.
+
+        Raises GatemillError when the upstream reports a failure in-band or breaks its format.
+        """
+        ...
+
+    def finish(self) -> bytes:
+        """Last bytes for the caller. Raises UpstreamInterrupted when the stream is not complete."""
+        ...
+
+
+class ChunkReader(Protocol):
+    """Upstream events to hub chunks, for one stream. Pure."""
+
+    usage: Usage | None
+    finished: bool  # the upstream has said that the answer is complete
+
+    def read(self, event: str, data: bytes) -> Sequence[Json]:
+        """Chat completion chunks for one server-sent event; often none or one.
+
+        Raises GatemillError for an error event or malformed data.
+        """
+        ...
+
+
+class ChunkWriter(Protocol):
+    """Hub chunks to the caller's events, for one stream. Pure."""
+
+    def write(self, chunk: Json) -> bytes:
+        """Server-sent events for one chat completion chunk; b"" when there is nothing to send."""
+        ...
+
+    def finish(self, usage: Usage | None) -> bytes:
+        """The closing events."""
+        ...
+
+
+class Surface(Protocol):
+    """A format that callers speak; a module of `wire` satisfies it."""
+
+    NAME: str
+    """The operation: "chat", "completions", "embeddings", "responses", "messages", ..."""
+    FAMILY: str
+    """How errors look: "openai", "anthropic" or "problem" (RFC 9457)."""
+
+    def head(self, body: bytes) -> Head:
+        """What the gateway needs of a valid body. Raises InvalidRequest and its kind with `param`."""
+        ...
+
+    def native(self, body: bytes, head: Head, model: str, *, stream_usage: bool) -> bytes:
+        """The body for an upstream of the same format that calls the model `model`.
+
+        With `stream_usage`, a stream is asked for its usage. Returns `body` itself when nothing
+        has to change.
+        """
+        ...
+
+    def usage(self, body: bytes) -> Usage | None:
+        """Usage in a complete native answer; None when it says nothing.
+
+        Raises UpstreamBadReply when the body is not an answer of this format, also for a 200 with
+        a top-level error.
+        """
+        ...
+
+    def passage(self, head: Head) -> Transform:
+        """A pass-through for a native stream: finds usage and failures, strips what is ours."""
+        ...
+
+    def to_chat(self, body: bytes, call: Call) -> Json:
+        """The hub's request. Raises UnsupportedParameter for what the hub cannot express."""
+        ...
+
+    def from_chat(self, completion: Json, call: Call, usage: Usage) -> bytes:
+        """The caller's answer for a hub answer."""
+        ...
+
+    def writer(self, call: Call) -> ChunkWriter:
+        """A writer for one translated stream."""
+        ...
+
+
+class Dialect(Protocol):
+    """A format that an upstream speaks; a module of `providers` satisfies it."""
+
+    NATIVE: frozenset[str]
+    """Operations passed through as they are."""
+    HUB: str
+    """The native operation that carries translated requests: "chat" for OpenAI's own dialect."""
+
+    def route(self, operation: str, target: Target) -> str:
+        """Path and query below the provider's base_url for a native operation."""
+        ...
+
+    def secret_headers(self, secret: str) -> tuple[tuple[str, str], ...]:
+        """The headers that carry the provider key."""
+        ...
+
+    def encode(self, chat: Json, call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
+        """The upstream's body for a hub request, and the hints it cannot carry (to be reported).
+
+        Raises UnsupportedParameter when dropping the parameter would change the answer's meaning.
+        """
+        ...
+
+    def decode(self, body: bytes, call: Call) -> tuple[Json, Usage | None]:
+        """The hub's answer for the upstream's complete answer. Raises UpstreamBadReply."""
+        ...
+
+    def reader(self, call: Call) -> ChunkReader:
+        """A reader for one translated stream."""
+        ...
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> GatemillError:
+        """The error that a non-2xx answer means to our caller."""
+        ...

@@ -1,0 +1,164 @@
+"""The inference endpoints as ASGI: for connections that the guest holds, and for any other server.
+
+Rule: the same handler as the front protocol; only the way of the bytes differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from gatemill.core.errors import GatemillError
+from gatemill.edge import failures, hot
+from gatemill.edge.arrival import Arrival
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import Any
+
+    from starlette.types import Receive, Scope, Send
+
+    from gatemill.core.ports import Source
+    from gatemill.edge.door import Door
+    from gatemill.edge.hot import Answer
+
+BUFFER_BYTES_MAX = 256 << 10  # of a stream not yet taken by the server; above it the source pauses
+
+
+class HotResponse(Response):
+    """Reads the request and answers it; what a route of FastAPI returns."""
+
+    def __init__(self, door: Door, operation: str) -> None:
+        self._door = door
+        self._operation = operation
+        self.background = None
+        self.status_code = 200
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, from its body to the last byte of the answer."""
+        gateway = self._door.gateway
+        arrival = Arrival(gateway.now())
+        for name, value in scope["headers"]:
+            arrival.header(name, value)
+        try:
+            body = await self._body(arrival, receive)
+        except GatemillError as error:
+            family = gateway.surfaces[self._operation].FAMILY
+            request_id = gateway.new_id(gateway.clock.unix_s())
+            answer = hot.refusal(error, self._operation, family, request_id)
+            await _send_all(send, answer)
+            return
+        if body is None:
+            return
+        work = asyncio.ensure_future(hot.respond(gateway, self._operation, body, arrival.caller()))
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                return
+            answer = work.result()
+            if answer.stream is None:
+                await _send_all(send, answer)
+            else:
+                await _flow(send, answer, answer.stream, gone)
+        finally:
+            gone.cancel()
+            work.cancel()
+
+    async def _body(self, arrival: Arrival, receive: Receive) -> bytes | None:
+        limit = self._door.limits.body_bytes
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            arrival.take(message.get("body", b""), limit)
+            if arrival.refusal is not None:
+                raise arrival.refusal
+            if not message.get("more_body", False):
+                return arrival.body(limit)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Buffer:
+    """A sink that a coroutine empties; pauses the source when it is full."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._parts: list[bytes] = []
+        self._bytes = 0
+        self._news = asyncio.Event()
+        self.ended = False
+        self.error: GatemillError | None = None
+
+    def feed(self, data: bytes) -> None:
+        """More bytes."""
+        self._parts.append(data)
+        self._bytes += len(data)
+        self._news.set()
+        if self._bytes > BUFFER_BYTES_MAX:
+            self._source.pause()
+
+    def close(self, error: GatemillError | None) -> None:
+        """The end."""
+        self.ended = True
+        self.error = error
+        self._news.set()
+
+    async def wait(self) -> None:
+        """Returns when there is something to take, or the end."""
+        await self._news.wait()
+
+    def take(self) -> bytes:
+        """All bytes so far."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self._news.clear()
+        if self.ended:
+            self._news.set()
+        if self._bytes > BUFFER_BYTES_MAX:
+            self._source.resume()
+        self._bytes = 0
+        return data
+
+
+async def _flow(send: Send, answer: Answer, stream: Source, gone: asyncio.Future[None]) -> None:
+    buffer = Buffer(stream)
+    stream.attach(buffer)
+    try:
+        await send(_start(answer))
+        while True:
+            news = asyncio.ensure_future(buffer.wait())
+            await asyncio.wait((news, gone), return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+            if gone.done():
+                return
+            data = buffer.take()
+            if buffer.ended and buffer.error is not None:
+                data += failures.event(
+                    buffer.error, answer.operation, answer.family, answer.request_id
+                )
+            more = not buffer.ended
+            await send({"type": "http.response.body", "body": data, "more_body": more})
+            if not more:
+                return
+    finally:
+        stream.abort()
+
+
+async def _send_all(send: Send, answer: Answer) -> None:
+    start = _start(answer)
+    start["headers"].append((b"content-length", b"%d" % len(answer.body)))
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _start(answer: Answer) -> MutableMapping[str, Any]:
+    lines = answer.headers.split(b"\r\n")[:-1]
+    headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}

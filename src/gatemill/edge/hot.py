@@ -1,0 +1,126 @@
+"""The inference endpoints, for whoever holds the connection: the front protocol or any ASGI server.
+
+Rule: a request comes in as bytes and the answer leaves as bytes; nothing here knows a socket.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gatemill.core.errors import GatemillError
+from gatemill.core.money import dollars
+from gatemill.edge import failures
+from gatemill.gateway.pipeline import answer
+
+if TYPE_CHECKING:
+    from gatemill.core.call import Reply
+    from gatemill.core.ports import Source
+    from gatemill.gateway.parts import Caller, Gateway
+
+PATHS = {
+    b"/v1/chat/completions": "chat",
+    b"/v1/completions": "completions",
+    b"/v1/embeddings": "embeddings",
+    b"/v1/responses": "responses",
+    b"/v1/messages": "messages",
+    b"/v1/messages/count_tokens": "count_tokens",
+    b"/api/v1/inference": "inference",
+    # OpenAI's own SDKs put the version into base_url; callers who left it out are served too.
+    b"/chat/completions": "chat",
+    b"/completions": "completions",
+    b"/embeddings": "embeddings",
+    b"/responses": "responses",
+}
+
+
+class Answer(NamedTuple):
+    """What goes back. `headers` is a block of lines that each end in CRLF."""
+
+    status: int
+    headers: bytes
+    body: bytes
+    stream: Source | None
+    operation: str
+    family: str
+    request_id: str
+
+
+async def respond(gateway: Gateway, operation: str, body: bytes, caller: Caller) -> Answer:
+    """The answer to one request; failures become answers too."""
+    request_id = gateway.new_id(gateway.clock.unix_s())
+    family = gateway.surfaces[operation].FAMILY
+    try:
+        reply = await failures.shielded(
+            answer(gateway, operation, body, caller, request_id), request_id
+        )
+    except GatemillError as error:
+        return refusal(error, operation, family, request_id, caller.client_request_id)
+    return Answer(
+        200,
+        _headers(gateway, reply, family, caller.client_request_id),
+        reply.body,
+        reply.stream,
+        operation,
+        family,
+        request_id,
+    )
+
+
+def refusal(
+    error: GatemillError, operation: str, family: str, request_id: str, client_request_id: str = ""
+) -> Answer:
+    """The answer that says no."""
+    headers = b"content-type: %b\r\n%b%b" % (
+        failures.media_type(family),
+        _ids(request_id, family, client_request_id),
+        failures.header_lines(error),
+    )
+    body = failures.body(error, family, request_id)
+    return Answer(error.status, headers, body, None, operation, family, request_id)
+
+
+def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str) -> bytes:
+    call = reply.call
+    last = call.attempts[-1]
+    elapsed_s = gateway.now() - call.started_s
+    upstream_s = 0.0
+    for attempt in call.attempts:
+        # A stream has not ended: what we waited for is its first byte.
+        upstream_s += (attempt.ended_s or attempt.first_byte_s) - attempt.started_s
+    kind: bytes
+    if reply.stream is None:
+        kind = b"application/json\r\n"
+        if reply.cost_microusd is not None:
+            kind += b"x-gatemill-cost-usd: %b\r\n" % dollars(reply.cost_microusd)[1:].encode()
+    else:
+        kind = b"text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+    block = (
+        b"content-type: %b%bx-gatemill-model: %b/%b\r\nx-gatemill-attempts: %d\r\n"
+        b"x-gatemill-overhead-ms: %.2f\r\nx-gatemill-config: %b\r\nopenai-processing-ms: %d\r\n"
+        % (
+            kind,
+            _ids(call.id, family, client_request_id),
+            last.target.provider.encode("ascii", "replace"),
+            last.target.model.encode("ascii", "replace"),
+            len(call.attempts),
+            max(0.0, elapsed_s - upstream_s) * 1e3,
+            gateway.version.encode(),
+            elapsed_s * 1e3,
+        )
+    )
+    if call.reported:
+        block += b"x-gatemill-unsupported: %b\r\n" % ",".join(call.reported).encode(
+            "ascii", "replace"
+        )
+    if last.usage is not None and last.usage.estimated:
+        block += b"x-gatemill-usage: estimated\r\n"
+    return block
+
+
+def _ids(request_id: str, family: str, client_request_id: str) -> bytes:
+    lines = b"x-request-id: %b\r\n" % request_id.encode()
+    if family == "anthropic":
+        lines += b"request-id: %b\r\n" % request_id.encode()
+    if client_request_id:
+        lines += b"x-client-request-id: %b\r\n" % client_request_id.encode()
+    return lines

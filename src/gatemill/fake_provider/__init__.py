@@ -1,0 +1,1 @@
+"""A scripted upstream for tests and for trying failure. Rule: knows nothing of the gateway."""

@@ -1,0 +1,61 @@
+"""Everything a request needs, put together once when configuration loads.
+
+Rule: frozen; a reload builds a new one beside the old. What changes while serving (counters, the
+key table's snapshot) is inside the parts, and each part says who writes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gatemill.core.call import Key, UsageRow
+    from gatemill.core.clock import Clock
+    from gatemill.core.ports import Surface
+    from gatemill.gateway.admit import Gate
+    from gatemill.gateway.plan import Routes
+    from gatemill.observe.access import AccessLog
+    from gatemill.observe.metrics import Meter
+
+
+class Keys(Protocol):
+    """Who may call."""
+
+    def identify(self, secret: bytes) -> Key | None:
+        """The key with this secret, whatever its state; None when there is none."""
+        ...
+
+
+class Gateway(Struct, frozen=True):
+    """The parts in the order in which a request meets them."""
+
+    keys: Keys
+    gate: Gate
+    routes: Routes
+    surfaces: Mapping[str, Surface]
+    record: Callable[[UsageRow], None]  # the ledger; kept over kill -9 once it returns
+    meter: Meter
+    access: AccessLog
+    clock: Clock
+    # Monotonic seconds for deadlines and durations. Not the loop's time(): uvloop keeps that to the
+    # millisecond, and has the same zero.
+    now: Callable[[], float]
+    new_id: Callable[[float], str]
+    request_timeout_s: float
+    json_depth_max: int
+    version: str  # of the configuration: the first 12 hex digits of its SHA-256
+
+
+class Caller(Struct):
+    """What the door knows of a request besides its body."""
+
+    secret: bytes | None
+    started_s: float  # loop clock, when the first byte arrived
+    client_request_id: str = ""
+    retries: int = 0
+    timeout_s: float | None = None  # the SDK's own patience, a hint for the deadline
+    headers: tuple[tuple[str, str], ...] = ()  # those a provider may see

@@ -1,0 +1,99 @@
+"""The way of a request: bytes in, a reply out. The stages stand here in the order they run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gatemill.core.call import Call, Reply
+from gatemill.core.errors import ClientGone, GatemillError
+from gatemill.gateway.identify import identify
+from gatemill.gateway.plan import plan
+from gatemill.gateway.settle import refused, settle
+from gatemill.upstream.attempt import attempt
+from gatemill.wire.body import check, check_depth
+
+if TYPE_CHECKING:
+    from gatemill.core.call import Key
+    from gatemill.core.ports import Surface
+    from gatemill.gateway.parts import Caller, Gateway
+
+
+async def answer(
+    gateway: Gateway, operation: str, body: bytes, caller: Caller, call_id: str
+) -> Reply:
+    """The reply to one request; a stream settles itself when it ends.
+
+    Raises GatemillError; by then the failure has been counted, logged and, if a provider was asked,
+    written to the ledger.
+    """
+    surface = gateway.surfaces[operation]
+    try:
+        key = identify(gateway.keys, caller.secret, gateway.clock.unix_s())
+        call = _read(gateway, surface, body, caller, call_id, key)
+        gateway.gate.enter()
+    except GatemillError as error:
+        refused(gateway, operation, caller, call_id, error)
+        raise
+    label = ""
+    try:
+        route, targets = plan(gateway.routes, key, call)
+        label = route.name
+        reply = await attempt(targets, surface, call, gateway.now)
+    except GatemillError as error:
+        _finish(gateway, call, caller, label, error)
+        raise
+    except asyncio.CancelledError:
+        _finish(gateway, call, caller, label, ClientGone("The caller hung up."))
+        raise
+    if reply.stream is not None:
+        reply.stream.on_end(lambda error: _tail(gateway, call, caller, label, error))
+    else:
+        reply.cost_microusd = _finish(gateway, call, caller, label, None)
+    return reply
+
+
+def _read(
+    gateway: Gateway, surface: Surface, body: bytes, caller: Caller, call_id: str, key: Key
+) -> Call:
+    check(body)
+    head = surface.head(body)
+    check_depth(body, gateway.json_depth_max)
+    patience_s = gateway.request_timeout_s
+    if caller.timeout_s is not None:
+        patience_s = min(patience_s, caller.timeout_s)
+    return Call(
+        id=call_id,
+        operation=surface.NAME,
+        body=body,
+        head=head,
+        started_s=caller.started_s,
+        deadline_s=caller.started_s + patience_s,
+        arrived_at=gateway.clock.unix_s() - (gateway.now() - caller.started_s),
+        key=key,
+        headers=caller.headers,
+    )
+
+
+def _finish(
+    gateway: Gateway, call: Call, caller: Caller, label: str, error: GatemillError | None
+) -> int | None:
+    gateway.gate.leave()
+    return settle(gateway, call, caller, label, error)
+
+
+def _tail(
+    gateway: Gateway, call: Call, caller: Caller, label: str, error: GatemillError | None
+) -> bytes:
+    """Settles a stream. The last bytes are a comment, which every client of SSE skips."""
+    cost = _finish(gateway, call, caller, label, error)
+    last = call.attempts[-1]
+    said = {
+        "cost_microusd": cost,
+        "request_id": call.id,
+        "model": f"{last.target.provider}/{last.target.model}",
+        "attempts": len(call.attempts),
+    }
+    return b": gatemill %b\n\n" % msgspec.json.encode(said)

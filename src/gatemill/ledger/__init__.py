@@ -1,0 +1,1 @@
+"""The database: keys, usage, prices paid. Rule: nothing here runs on the event loop."""

@@ -1,0 +1,166 @@
+"""The SQLite driver: one connection and its promises. Rule: a connection stays in the thread that made it.
+
+WAL lets readers work beside the writer. `synchronous=FULL` makes a commit survive a power cut; its
+price, one fsync, is shared by all rows of a batch (`writer.py`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from gatemill.core.errors import InvalidValue, LedgerUnavailable
+from gatemill.ledger import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from gatemill.ledger.queries import Migration, Query
+
+BUSY_MS = 5_000  # patience with a lock that another process holds
+WAL_BYTES_MAX = 64 << 20  # a log that grew beyond this is cut back after a checkpoint
+URL_PREFIX = "sqlite:///"
+
+_SCHEMA = queries.load("schema")
+_CREATE_MIGRATIONS = _SCHEMA["create_migrations"]
+_SCHEMA_VERSION = _SCHEMA["schema_version"]
+_RECORD_MIGRATION = _SCHEMA["record_migration"]
+
+_NOTHING: Mapping[str, Any] = {}
+# What SQLite and its binding say of a value that does not fit, as opposed to a failing database.
+_VALUE_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError)
+
+
+class Database:
+    """An open connection. Every failure of SQLite leaves as a GatemillError."""
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        """Connected to the file, which is created when `writes`."""
+        self._path = path
+        with self._translated("open"):
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
+            self._connection.row_factory = _as_dict
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            if writes:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = FULL")
+                self._connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+            else:
+                self._connection.execute("PRAGMA query_only = ON")
+
+    def rows(self, query: Query, params: Mapping[str, Any] = _NOTHING) -> list[dict[str, Any]]:
+        """All rows of a query that bounds its own result."""
+        with self._translated(query.name):
+            return self._connection.execute(query.question, _bound(query, params)).fetchall()
+
+    def run(self, query: Query, params: Mapping[str, Any] = _NOTHING) -> int:
+        """The number of rows that the statement changed."""
+        with self._translated(query.name):
+            return self._connection.execute(query.question, _bound(query, params)).rowcount
+
+    def run_many(self, query: Query, rows: Iterable[tuple[Any, ...]]) -> int:
+        """The number of rows changed by one statement, run once per tuple.
+
+        Tuples follow `query.params`. They cost 11 us a row against 17 us for dicts by name
+        (2 shared cores, Python 3.11, 2026-11-21).
+        """
+        with self._translated(query.name):
+            return self._connection.executemany(query.question, rows).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, durable after the block; the write lock is taken at once."""
+        with self._translated("begin"):
+            # Taking the lock late fails at once when another process wrote in between, without
+            # the patience of busy_timeout.
+            self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with self._translated("commit"):
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                with self._translated("rollback"):
+                    self._connection.execute("ROLLBACK")
+
+    def migrate(self, steps: list[Migration], now_s: float) -> int:
+        """The schema's version, which is then that of this code; a step is applied wholly or not.
+
+        Raises LedgerUnavailable when the database is newer than the code.
+        """
+        newest = steps[-1].version
+        with self.transaction():
+            self.run(_CREATE_MIGRATIONS)
+            version = int(self.rows(_SCHEMA_VERSION)[0]["version"])
+            if version > newest:
+                raise LedgerUnavailable(
+                    f"The database {self._path} has schema version {version}, this Gatemill knows"
+                    f" versions up to {newest}. Install the newer Gatemill again, or restore a"
+                    " backup of the database made before it."
+                )
+            for step in steps[version:]:
+                for statement in step.statements:
+                    with self._translated(step.name):
+                        self._connection.execute(statement)
+                applied = {"version": step.version, "name": step.name, "applied_s": now_s}
+                self.run(_RECORD_MIGRATION, applied)
+        return newest
+
+    def close(self) -> None:
+        """The file is released; the last one to leave folds the log into the database."""
+        with self._translated("close"):
+            self._connection.close()
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except _VALUE_FAULTS as error:
+            raise InvalidValue(
+                "The ledger refuses a value that does not fit its column or is there already.",
+                param=doing,
+            ) from error
+        except sqlite3.Error as error:
+            structlog.get_logger().debug("sqlite_failed", doing=doing, reason=str(error))
+            raise LedgerUnavailable(
+                f"The database {self._path} cannot be used ({_kind(error)}). Check that the disk"
+                " has space, that this user may write there, and that no other program holds a"
+                " lock on it.",
+                retry_after_s=1.0,
+            ) from error
+
+
+def database_path(data_dir: Path, url: str | None) -> Path:
+    """Where the database lies: in the data directory, unless `url` (sqlite:///path) says otherwise.
+
+    A relative path is relative to the data directory. Raises InvalidValue for other databases.
+    """
+    if not url:
+        return data_dir / "gatemill.db"
+    path = url.removeprefix(URL_PREFIX)
+    if path == url or not path:
+        raise InvalidValue(
+            "ledger.url must look like sqlite:///gatemill.db; other databases are not supported"
+            " yet. Leave it out to keep the ledger in the data directory.",
+            param="ledger.url",
+        )
+    return data_dir / path
+
+
+def _bound(query: Query, params: Mapping[str, Any]) -> list[Any]:
+    return [params[name] for name in query.params]
+
+
+def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def _kind(error: sqlite3.Error) -> str:
+    # SQLite's name of the failure, such as SQLITE_FULL: never the text, which may quote a value.
+    name = error.sqlite_errorname if hasattr(error, "sqlite_errorname") else None
+    return name or type(error).__name__

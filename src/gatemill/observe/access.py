@@ -1,0 +1,107 @@
+"""One line per request: JSON for machines, a coloured line on a terminal.
+
+Rule: a line names ids, models, counts and times; never a prompt, an answer or a secret. Lines are
+collected and encoded a few times a second, off the way of the request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from gatemill.core.money import dollars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gatemill.observe.lines import LineWriter
+
+PENDING_MAX = 50_000  # lines between two flushes; more are counted and dropped
+FLUSH_S = 0.2
+
+
+class Access(Struct):
+    """What one line says. Durations are milliseconds; `ts` is Unix time of arrival."""
+
+    ts: float
+    request_id: str
+    status: int
+    operation: str
+    model: str
+    target: str  # provider/model that answered; "" when none was asked
+    key: str
+    duration_ms: float
+    ours_ms: float  # of it not spent waiting for a provider
+    first_token_ms: float | None
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost_microusd: int | None
+    stream: bool
+    error: str
+    client_request_id: str = ""
+    retries: int = 0  # x-stainless-retry-count: how often the SDK has tried before
+    level: str = "info"
+    event: str = "request"
+
+
+class AccessLog:
+    """Collects lines and hands them to the writer."""
+
+    def __init__(self, writer: LineWriter, render: Callable[[list[Access]], bytes]) -> None:
+        self._writer = writer
+        self._render = render
+        self._pending: list[Access] = []
+        self.dropped = 0
+        self.add = self._pending.append  # rebound by flush; the cheapest call there is
+
+    def flush(self) -> None:
+        """All collected lines are with the writer."""
+        pending, self._pending = self._pending, []
+        self.add = self._pending.append
+        if len(pending) > PENDING_MAX:
+            self.dropped += len(pending) - PENDING_MAX
+            del pending[PENDING_MAX:]
+        if pending:
+            self._writer.write(self._render(pending))
+
+
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+def as_json(lines: list[Access]) -> bytes:
+    """One JSON object a line."""
+    return _encode_lines(lines)
+
+
+def as_text(lines: list[Access]) -> bytes:
+    """One coloured line each, for a terminal."""
+    return "".join(map(_text, lines)).encode()
+
+
+_GREEN, _YELLOW, _RED, _DIM, _OFF = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
+
+
+def _text(line: Access) -> str:
+    colour = _GREEN if line.status < 400 else _YELLOW if line.status < 500 else _RED
+    day_s = int(line.ts) % 86_400
+    clock = f"{day_s // 3600:02}:{day_s // 60 % 60:02}:{day_s % 60:02}"
+    parts = [f"{_DIM}{clock}{_OFF} {colour}{line.status}{_OFF} {line.operation:<11} {line.model}"]
+    if line.target:
+        parts.append(f"-> {line.target}")
+    parts.append(f" {line.duration_ms:.0f} ms {_DIM}(ours {line.ours_ms:.1f}){_OFF}")
+    if line.first_token_ms is not None and line.stream:
+        parts.append(f"first {line.first_token_ms:.0f} ms")
+    if line.input_tokens or line.output_tokens:
+        parts.append(f" in {line.input_tokens} out {line.output_tokens}")
+    if line.target:
+        cost = "price unknown" if line.cost_microusd is None else dollars(line.cost_microusd)
+        parts.append(f" {cost}")
+    if line.attempts > 1:
+        parts.append(f"{_YELLOW}{line.attempts} attempts{_OFF}")
+    if line.error:
+        parts.append(f"{colour}{line.error}{_OFF}")
+    parts.append(f" {_DIM}key {line.key or '-'}  {line.request_id}{_OFF}")
+    return " ".join(parts) + "\n"

@@ -1,0 +1,1 @@
+"""Decisions. Rule: pure; time and randomness are arguments."""

@@ -1,0 +1,1 @@
+"""One file, one dialect that an upstream speaks. Rule: pure; a dialect knows no other dialect."""

@@ -1,0 +1,179 @@
+"""OpenAI's dialect, spoken by OpenAI and by every compatible vendor (data/compatible.toml).
+
+Rule: what is written in the caller's own format goes out as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from gatemill.core.errors import (
+    ContentRefused,
+    ContextLengthExceeded,
+    GatemillError,
+    RequestTooLarge,
+    UpstreamAuthFailed,
+    UpstreamBadReply,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamQuotaSpent,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from gatemill.wire import chat, fields
+from gatemill.wire.failure import clean, retry_after_s
+from gatemill.wire.passage import in_band_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gatemill.core.call import Call, Target, Usage
+    from gatemill.core.ports import Json
+
+NATIVE = frozenset(("chat", "completions", "embeddings", "responses"))
+HUB = "chat"
+
+_PATHS = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+    "responses": "/responses",
+}
+
+
+def route(operation: str, target: Target) -> str:
+    """Path and query below base_url."""
+    settings = target.settings
+    query = f"?{settings.query}" if settings.query else ""
+    return f"{settings.path_prefix}{_PATHS[operation]}{query}"
+
+
+def secret_headers(secret: str) -> tuple[tuple[str, str], ...]:
+    """Bearer authentication."""
+    return (("authorization", f"Bearer {secret}"),)
+
+
+def encode(chat_request: Json, call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
+    """The hub's request is this dialect's own; only model and stream_options are set."""
+    body = {**chat_request, "model": target.model}
+    if call.head.stream and target.settings.stream_usage:
+        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    return fields.encode(body), ()
+
+
+def decode(body: bytes, call: Call) -> tuple[Json, Usage | None]:
+    """The answer as it came. Raises UpstreamBadReply."""
+    usage = chat.usage(body)
+    return fields.decode_object(body), usage
+
+
+def reader(call: Call) -> OpenAIReader:
+    """A reader for one translated stream."""
+    return OpenAIReader()
+
+
+class OpenAIReader:
+    """OpenAI's events as hub chunks: they are the same, without the usage chunk."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.finished = False
+
+    def read(self, event: str, data: bytes) -> Sequence[Json]:
+        """One chunk, or none for the end mark and the usage chunk."""
+        if data.strip() == b"[DONE]":
+            self.finished = True
+            return ()
+        try:
+            chunk: Any = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            chunk = None
+        if not isinstance(chunk, dict):
+            raise UpstreamBadReply("The provider's stream holds an event that is not JSON.")
+        if chunk.get("error"):
+            raise in_band_failure(fields.encode(chunk["error"]))
+        if used := chunk.pop("usage", None):
+            self.usage = _usage_of(used)
+        choices = chunk.get("choices")
+        if not choices:
+            return ()
+        if any(choice.get("finish_reason") for choice in choices):
+            self.finished = True
+        return (chunk,)
+
+
+def _usage_of(used: Any) -> Usage:
+    try:
+        return fields.from_openai_usage(msgspec.convert(used, fields.OpenAIUsage))
+    except msgspec.ValidationError:
+        raise UpstreamBadReply("The provider's usage object is malformed.") from None
+
+
+class _Error(Struct):
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+
+
+class _ErrorBody(Struct):
+    error: _Error | str | None = None
+
+
+_error = msgspec.json.Decoder(_ErrorBody).decode
+_TOO_LONG = re.compile(
+    r"context.?length|maximum context|too many tokens|prompt is too long", re.IGNORECASE
+)
+
+
+_BY_STATUS: dict[int, tuple[type[GatemillError], str]] = {
+    401: (UpstreamAuthFailed, "The provider refused the key configured for it. Check api_key."),
+    402: (UpstreamQuotaSpent, "The provider account has no credit left. Top it up."),
+    403: (UpstreamAuthFailed, "The provider refused the key configured for it. Check api_key."),
+    404: (UpstreamError, "The provider does not know this model or path. Check the target."),
+    408: (UpstreamTimeout, "The provider timed out."),
+    413: (RequestTooLarge, "The provider calls the request too large. Send less."),
+    429: (UpstreamRateLimited, "The provider limits the rate of requests. Retry later."),
+    503: (UpstreamOverloaded, "The provider is overloaded."),
+    504: (UpstreamTimeout, "The provider timed out."),
+    529: (UpstreamOverloaded, "The provider is overloaded."),
+}
+_NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached")
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes) -> GatemillError:
+    """What a non-2xx answer means to our caller."""
+    said = _said(body)
+    if status == 429 and (said.code in _NO_CREDIT or said.type in _NO_CREDIT):
+        status = 402
+    wait_s = retry_after_s(headers)
+    if status in _BY_STATUS:
+        kind, text = _BY_STATUS[status]
+        return kind(text, retry_after_s=wait_s)
+    if 400 <= status < 500:
+        return _refusal(said)
+    return UpstreamError(f"The provider answered {status}.", retry_after_s=wait_s)
+
+
+def _refusal(said: _Error) -> GatemillError:
+    text = clean(said.message) or "The provider refused the request."
+    if said.code == "context_length_exceeded" or _TOO_LONG.search(text):
+        return ContextLengthExceeded(text, param=said.param)
+    if said.code in ("content_policy_violation", "content_filter"):
+        return ContentRefused(text, param=said.param)
+    return UpstreamRefused(text, param=said.param)
+
+
+def _said(body: bytes) -> _Error:
+    try:
+        read = _error(body).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _Error()
+    if isinstance(read, str):
+        return _Error(message=read)
+    return read or _Error()

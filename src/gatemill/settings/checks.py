@@ -1,0 +1,151 @@
+"""Checks across sections: names that lead nowhere, cycles, impossible patterns.
+
+Rule: works on the raw tree and tolerates wrong types, so that one mistake does not hide another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path as File
+from typing import Any
+
+from gatemill.settings.errors import Path, meant
+from gatemill.settings.layers import table
+from gatemill.settings.vendors import vendors
+
+_PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+Problem = tuple[Path, str]
+
+
+def problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """(path, message) of everything that single values cannot show."""
+    providers = table(tree, "providers")
+    models = table(tree, "models")
+    server = table(tree, "server")
+    for name, provider in providers.items():
+        if isinstance(provider, dict):
+            yield from _provider(name, provider)
+    for name, model in models.items():
+        yield from _name(name)
+        if isinstance(model, dict):
+            yield from _targets(name, model, providers)
+            yield from _fallbacks(
+                name, model, tree, direct=server.get("direct_models") is not False
+            )
+    yield from _cycles(models)
+
+
+def _provider(name: str, provider: Mapping[str, Any]) -> Iterator[Problem]:
+    path = ("providers", name)
+    if not _PROVIDER_NAME.fullmatch(name):
+        yield path, "a provider's name has letters, digits, - _ . only: it stands in provider/model"
+    vendor = vendors().get(str(provider.get("kind")))
+    if vendor is None or vendor.dialect == "echo":
+        return
+    if provider.get("base_url") is None:
+        example = f", for example {vendor.base_url_example}" if vendor.base_url_example else ""
+        yield (*path, "base_url"), f'missing: kind "{vendor.kind}" has no common one{example}'
+    base_url = provider.get("base_url")
+    if vendor.dialect == "anthropic" and str(base_url).rstrip("/").endswith("/v1"):
+        yield (*path, "base_url"), "leave out /v1: this kind adds it itself"
+    ca_file = provider.get("ca_file")
+    if isinstance(ca_file, str) and not File(ca_file).is_file():
+        yield (*path, "ca_file"), f"there is no file {ca_file}"
+
+
+def _name(name: str) -> Iterator[Problem]:
+    path = ("models", name)
+    if not name or not name.isprintable() or any(sign.isspace() for sign in name):
+        yield path, "a model's name is printable and without spaces"
+    elif "**" in name:
+        yield path, "malformed pattern: one * already stands for any characters"
+    elif "*" in name and set(name) & set("?[]"):
+        yield path, "malformed pattern: * is the only special character; ? and [ ] are not allowed"
+
+
+def _targets(
+    name: str, model: Mapping[str, Any], providers: Mapping[str, Any]
+) -> Iterator[Problem]:
+    targets = model.get("targets")
+    for index, target in enumerate(targets if isinstance(targets, list) else []):
+        path: Path = ("models", name, "targets", index)
+        provider: Any
+        upstream: Any
+        names_provider = names_model = path
+        if isinstance(target, str):
+            provider, _, upstream = target.partition("/")
+        elif isinstance(target, dict):
+            provider, upstream = target.get("provider"), target.get("model")
+            names_provider, names_model = (*path, "provider"), (*path, "model")
+        else:
+            continue
+        if isinstance(provider, str) and provider and provider not in providers:
+            yield names_provider, f'no provider is named "{provider}"{_remedy(provider, providers)}'
+        if upstream == "*" and "*" not in name:
+            yield (
+                names_model,
+                'a target "*" is the name that was asked for, so it needs a pattern as name',
+            )
+
+
+def _remedy(provider: str, providers: Mapping[str, Any]) -> str:
+    near = meant(provider, providers)
+    vendor = vendors().get(provider)
+    if near or vendor is None or not vendor.key_variables:
+        return near or f"; add [providers.{provider}]"
+    return f"; set {vendor.key_variables[0]} or add [providers.{provider}]"
+
+
+def _fallbacks(
+    name: str, model: Mapping[str, Any], tree: Mapping[str, Any], *, direct: bool
+) -> Iterator[Problem]:
+    models, providers = table(tree, "models"), table(tree, "providers")
+    for index, other in _texts(model.get("fallbacks")):
+        provider, slash, _ = other.partition("/")
+        if _resolved(other, models) is None and not (direct and slash and provider in providers):
+            yield (
+                ("models", name, "fallbacks", index),
+                f'no model is named "{other}"{meant(other, models)}',
+            )
+
+
+def _cycles(models: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each circle once, at the fallback that closes it."""
+    done: set[str] = set()
+    for start in models:
+        # Depth first without recursion: a chain may be longer than Python's stack.
+        trail = [] if start in done else [start]
+        pending = [_texts(table(models, name).get("fallbacks")) for name in trail]
+        while pending:
+            index, other = next(pending[-1], (-1, ""))
+            following = _resolved(other, models) if index >= 0 else None
+            if index < 0:
+                done.add(trail.pop())
+                pending.pop()
+            elif following in trail:
+                way = " -> ".join([*trail[trail.index(following) :], following])
+                yield ("models", trail[-1], "fallbacks", index), f"fallbacks go in a circle: {way}"
+            elif following is not None and following not in done:
+                trail.append(following)
+                pending.append(_texts(table(models, following).get("fallbacks")))
+
+
+def _resolved(name: str, models: Mapping[str, Any]) -> str | None:
+    """The configured model that `name` reaches: itself, or the longest pattern that fits."""
+    if name in models:
+        return name
+    fits = [pattern for pattern in models if "*" in pattern and _fits(pattern, name)]
+    return max(fits, key=len) if fits else None
+
+
+def _fits(pattern: str, name: str) -> bool:
+    parts = (re.escape(part) for part in pattern.split("*"))
+    return re.fullmatch(".*".join(parts), name) is not None
+
+
+def _texts(value: Any) -> Iterator[tuple[int, str]]:
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        if isinstance(item, str):
+            yield index, item

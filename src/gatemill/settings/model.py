@@ -1,0 +1,291 @@
+"""Every option of Gatemill: name, default, unit, one sentence. Rule: values only; nothing here reads anything.
+
+docs/settings.md and the JSON schema are made from these classes.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from gatemill.core.call import Price
+from gatemill.core.money import PICO_PER_MICRO
+from gatemill.settings.secret import Secret
+from gatemill.settings.vendors import vendors
+
+Operation = Literal["chat", "completions", "embeddings", "responses", "messages", "count_tokens"]
+_DATABASE_SCHEME = "sqlite:///"
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, nothing changes after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _kind(value: str) -> str:
+    if value not in vendors():
+        raise ValueError(f"no such kind: {value}")  # errors.py words it, with the nearest name
+    return value
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError('expected a URL such as "https://host/v1"')
+    if parts.query or parts.fragment:
+        raise ValueError("a URL here has no query and no fragment")
+    assert parts.port is None or parts.port > 0  # an impossible port raises ValueError here
+    return value.rstrip("/")
+
+
+def _database(value: str) -> str:
+    if value and (not value.startswith(_DATABASE_SCHEME) or value == _DATABASE_SCHEME):
+        raise ValueError(
+            'only SQLite is supported: write "sqlite:///path/to/file.db", or leave it empty'
+        )
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Kind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra={"enum": list(vendors())})]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1)]
+# Not strict, so that whole numbers are taken too. Six decimals are one pico-dollar per token.
+Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=6, strict=False)]
+
+
+class Server(Section):
+    """Where Gatemill listens and how it behaves."""
+
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; others than loopback need an admin key."
+    )
+    port: int = Field(8700, ge=0, le=65_535, description="Port to listen on; 0 takes any free one.")
+    data_dir: str = Field(
+        "./data", min_length=1, description="Folder of the database and the development key."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Host names that requests may carry, besides loopback names on a loopback address.",
+    )
+    request_timeout_s: Seconds = Field(
+        600.0, description="Longest time for one request, retries and fallbacks included."
+    )
+    drain_timeout_s: float = Field(
+        30.0, ge=0, le=86_400, description="Time that open requests get to finish at shutdown."
+    )
+    direct_models: bool = Field(
+        default=True,
+        description="Whether `provider/model` reaches any model of a configured provider.",
+    )
+    unsupported_parameters: Literal["report", "refuse"] = Field(
+        "report",
+        description="What happens to harmless parameters that a target cannot carry: named in a header, or refused.",
+    )
+    discover: bool = Field(
+        default=True,
+        description="Whether providers are added whose key is in the environment, or that run on this machine.",
+    )
+    log: Literal["auto", "json", "pretty"] = Field(
+        "auto", description="Form of the log; `auto` is pretty on a terminal."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least important messages to log."
+    )
+    openapi: bool = Field(default=True, description="Whether /docs and /openapi.json are served.")
+
+
+class Timeout(Section):
+    """Patience with one provider. A bare number stands for `total_s`."""
+
+    connect_s: Seconds = Field(3.0, description="Time to connect, TLS included.")
+    first_token_s: Seconds = Field(60.0, description="Time until the first byte of the answer.")
+    between_chunks_s: Seconds = Field(60.0, description="Longest silence within a stream.")
+    total_s: Seconds = Field(600.0, description="Time for one attempt as a whole.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return {"total_s": value} if is_number else value
+
+
+class Provider(Section):
+    """One place that models are called at; its name stands before the slash in `provider/model`."""
+
+    kind: Kind = Field(
+        description="What it speaks: a dialect or a vendor; by default the name of the provider."
+    )
+    base_url: Url | None = Field(
+        None, description="URL that operations are appended to; by default the one of the kind."
+    )
+    api_key: Secret | None = Field(
+        None,
+        description="Its key; by default the variable of the kind, such as OPENAI_API_KEY, unless `base_url` is set.",
+    )
+    timeout: Timeout = Field(Timeout.model_construct(), description="Patience with this provider.")
+    headers: dict[str, Secret] = Field({}, description="Headers added to every request to it.")
+    proxy: Url | None = Field(None, description="HTTP proxy to reach it by.")
+    connections_max: Count = Field(256, description="Most connections open at once.")
+    native: tuple[Operation, ...] | None = Field(
+        None, description="Operations it offers itself; by default those of the kind."
+    )
+    organization: str | None = Field(None, description="OpenAI organization to bill.")
+    project: str | None = Field(None, description="OpenAI project to bill.")
+    output_default: Count = Field(
+        4096, description="Output tokens to ask for where the API demands a number."
+    )
+    api_version: str | None = Field(
+        None, description="Dated API version, for the older form of Azure's API."
+    )
+    ca_file: str | None = Field(
+        None, description="File of certificates to trust instead of the system's."
+    )
+
+
+class Target(Section):
+    """One model of one provider. `"provider/model"` is the short form."""
+
+    provider: str = Field(description="Name of a configured provider.")
+    model: str = Field(
+        min_length=1,
+        description="The provider's name of the model; `*` is the name that was asked for.",
+    )
+    weight: Count = Field(1, description="Share of the requests, relative to the other targets.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        provider, slash, model = value.partition("/")
+        if not (provider and slash and model):
+            raise ValueError('expected "provider/model"')
+        return {"provider": provider, "model": model}
+
+
+class Model(Section):
+    """A name that clients use. A `*` in the name stands for any characters."""
+
+    targets: tuple[Target, ...] = Field(min_length=1, description="Where requests go, by weight.")
+    fallbacks: tuple[str, ...] = Field(
+        (), description="Other model names, tried in order when every target fails."
+    )
+    description: str = Field("", description="Shown in lists of models.")
+    output_max: Count | None = Field(
+        None, description="Most output tokens that a request may ask for."
+    )
+
+
+class Limits(Section):
+    """What the door accepts and holds."""
+
+    body_bytes: Count = Field(33_554_432, description="Largest request body.")
+    header_bytes: Count = Field(32_768, description="Largest request head.")
+    header_count: Count = Field(64, description="Most header fields of a request.")
+    header_timeout_s: Seconds = Field(10.0, description="Time for the head of a request to arrive.")
+    body_idle_s: Seconds = Field(
+        10.0, description="Time after which a body must keep its minimum rate."
+    )
+    body_bytes_per_s: Count = Field(1024, description="Minimum rate of a body after `body_idle_s`.")
+    json_depth: Count = Field(64, description="Deepest nesting of arrays and objects in a body.")
+    write_stall_s: Seconds = Field(
+        30.0, description="Time that a client may take nothing of its answer."
+    )
+    keep_alive_s: Seconds = Field(75.0, description="Time that an idle connection is kept.")
+    connections: Count = Field(10_000, description="Most client connections.")
+    requests_in_flight: Count = Field(
+        2048, description="Most requests at once; more are answered 503."
+    )
+    websocket_message_bytes: Count = Field(1_048_576, description="Largest WebSocket message.")
+    stream_hold_events: Count = Field(
+        64, description="Events held back while another target may still take over."
+    )
+    stream_hold_bytes: Count = Field(
+        262_144, description="Bytes held back while another target may still take over."
+    )
+
+
+class Stores(Section):
+    """Where keys and usage are kept."""
+
+    database: Annotated[str, AfterValidator(_database)] = Field(
+        "",
+        description="`sqlite:///` and a path, relative to `data_dir`; empty means gatemill.db there.",
+    )
+    usage_retention_days: Count = Field(90, description="Days that usage rows are kept.")
+
+
+class Rates(Section):
+    """Price of a model in dollars per million tokens. It replaces the built-in one."""
+
+    input: Dollars = Field(description="Prompt tokens.")
+    output: Dollars = Field(description="Generated tokens, reasoning included.")
+    cache_read: Dollars | None = Field(
+        None, description="Prompt tokens read from the provider's cache; by default `input`."
+    )
+    cache_write: Dollars | None = Field(
+        None, description="Prompt tokens written to the provider's cache; by default `input`."
+    )
+    input_audio: Dollars | None = Field(
+        None, description="Audio tokens of the prompt; by default `input`."
+    )
+    output_audio: Dollars | None = Field(
+        None, description="Generated audio tokens; by default `output`."
+    )
+
+    def price(self, source: str) -> Price:
+        """The exact integer price that the ledger calculates with."""
+
+        def pico(dollars: Decimal | None, otherwise: Decimal) -> int:
+            return int((otherwise if dollars is None else dollars) * PICO_PER_MICRO)
+
+        return Price(
+            input=pico(self.input, self.input),
+            output=pico(self.output, self.output),
+            cache_read=pico(self.cache_read, self.input),
+            cache_write=pico(self.cache_write, self.input),
+            input_audio=pico(self.input_audio, self.input),
+            output_audio=pico(self.output_audio, self.output),
+            source=source,
+        )
+
+
+class Keys(Section):
+    """Callers' keys. The keys themselves are in the database."""
+
+    dev_key: bool = Field(
+        default=True,
+        description="Whether a development key is written to `data_dir` on the first start.",
+    )
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    server: Server = Field(
+        Server.model_construct(), description="Where Gatemill listens and how it behaves."
+    )
+    providers: dict[str, Provider] = Field(
+        {}, description="Places that models are called at, by name."
+    )
+    models: dict[str, Model] = Field({}, description="Names that clients use.")
+    limits: Limits = Field(Limits.model_construct(), description="What the door accepts and holds.")
+    stores: Stores = Field(Stores.model_construct(), description="Where keys and usage are kept.")
+    prices: dict[str, Rates] = Field({}, description="Prices by `model` or `provider/model`.")
+    keys: Keys = Field(Keys.model_construct(), description="Callers' keys.")
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder of `server.data_dir`."""
+        return Path(self.server.data_dir)
+
+    @property
+    def database_url(self) -> str | None:
+        """`stores.database`; None means gatemill.db in the data folder."""
+        return self.stores.database or None

@@ -1,0 +1,1 @@
+"""The only sockets to providers. Rule: nothing here knows a vendor."""

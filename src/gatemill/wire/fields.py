@@ -1,0 +1,161 @@
+"""What the formats share: reading a head with errors that name the field, and usage objects.
+
+Rule: a caller's mistake becomes an InvalidRequest kind whose `param` is a dotted path
+("messages.0.role") and whose message ends in a remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gatemill.core.call import Usage
+from gatemill.core.errors import (
+    InvalidJson,
+    InvalidRequest,
+    InvalidType,
+    InvalidValue,
+    JsonTooDeep,
+    MissingParameter,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+Count = Annotated[int, Meta(ge=0)]
+
+_AT = re.compile(r" - at `(.*)`$")
+_MISSING = re.compile(r"^Object missing required field `(.+?)`$")
+_EXPECTED = re.compile(r"^Expected `(.+?)`, got `(.+?)`$")
+_JSON_WORDS = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
+_JSON_WORDS |= {"array": "an array", "object": "an object", "null": "null"}
+_NO_HINTS: Mapping[str, str] = {}
+
+encode = msgspec.json.Encoder().encode
+shallow = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def decode_head(
+    decoder: msgspec.json.Decoder[T], body: bytes, hints: Mapping[str, str] = _NO_HINTS
+) -> T:
+    """The decoded head of a body.
+
+    `hints` adds a remedy for a field, keyed by the last name of its path. Raises InvalidJson,
+    JsonTooDeep, MissingParameter, InvalidType or InvalidValue.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), hints) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidJson(f"The body is not valid JSON: {error}. Send one JSON object.") from None
+    except RecursionError:
+        raise JsonTooDeep("The body is nested too deeply. Flatten arrays and objects.") from None
+
+
+def _explained(text: str, hints: Mapping[str, str]) -> InvalidRequest:
+    at = _AT.search(text)
+    param = dotted(at.group(1)) if at else ""
+    text = text[: at.start()] if at else text
+    kind: type[InvalidRequest] = InvalidValue
+    if missing := _MISSING.match(text):
+        param = f"{param}.{missing.group(1)}".lstrip(".")
+        kind, text = MissingParameter, "is required"
+    elif expected := _EXPECTED.match(text):
+        kind = InvalidType
+        text = f"must be {_words(expected.group(1))}, not {_words(expected.group(2))}"
+    hint = hints.get(param.rsplit(".", 1)[-1], "")
+    if not param:
+        return kind(f"The body {text}. Send one JSON object.")
+    return kind(f"`{param}`: {text}.{' ' + hint if hint else ''}", param=param)
+
+
+def _words(types: str) -> str:
+    return " or ".join(_JSON_WORDS.get(name, name) for name in types.split(" | "))
+
+
+def dotted(path: str) -> str:
+    """`$.messages[0].role` as `messages.0.role`."""
+    return re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path).removeprefix("$").lstrip(".")
+
+
+class PromptDetails(Struct):
+    """OpenAI's prompt_tokens_details, also input_tokens_details."""
+
+    cached_tokens: Count | None = 0
+    cache_write_tokens: Count | None = 0
+    audio_tokens: Count | None = 0
+
+
+class CompletionDetails(Struct):
+    """OpenAI's completion_tokens_details, also output_tokens_details."""
+
+    reasoning_tokens: Count | None = 0
+    audio_tokens: Count | None = 0
+
+
+class OpenAIUsage(Struct):
+    """OpenAI's usage object on chat, completions and embeddings."""
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+
+def buckets(
+    prompt: int, completion: int, in_: PromptDetails | None, out: CompletionDetails | None
+) -> Usage:
+    """Disjoint buckets for totals that include their details, as OpenAI counts.
+
+    A detail larger than its total (seen from vendors) is cut to it, so no bucket is negative.
+    """
+    cached = min(in_.cached_tokens or 0, prompt) if in_ else 0
+    written = min(in_.cache_write_tokens or 0, prompt - cached) if in_ else 0
+    heard = min(in_.audio_tokens or 0, prompt - cached - written) if in_ else 0
+    thought = min(out.reasoning_tokens or 0, completion) if out else 0
+    spoken = min(out.audio_tokens or 0, completion - thought) if out else 0
+    return Usage(
+        input=prompt - cached - written - heard,
+        cache_read=cached,
+        cache_write=written,
+        input_audio=heard,
+        output=completion - thought - spoken,
+        reasoning=thought,
+        output_audio=spoken,
+    )
+
+
+def from_openai_usage(usage: OpenAIUsage) -> Usage:
+    """Disjoint buckets of OpenAI's usage object."""
+    return buckets(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.prompt_tokens_details,
+        usage.completion_tokens_details,
+    )
+
+
+def openai_usage(usage: Usage) -> dict[str, Any]:
+    """OpenAI's usage object for chat and completions."""
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write,
+            "audio_tokens": usage.input_audio,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": usage.output_audio,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }

@@ -1,0 +1,155 @@
+"""Pass-through of OpenAI chat and completion streams: bytes in, the same bytes out.
+
+Rule: an event is parsed only until content has begun, and afterwards only when a byte marker says
+that it may hold usage or a failure. A marker such as `"error":` cannot occur inside a JSON string,
+where its quotes would be escaped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatemill.core.errors import GatemillError, UpstreamBadReply, UpstreamError, UpstreamInterrupted
+from gatemill.wire import sse
+from gatemill.wire.fields import OpenAIUsage, from_openai_usage
+
+if TYPE_CHECKING:
+    from gatemill.core.call import Usage
+
+_NULL = b"null"
+_EMPTY = frozenset((b"null", b'""', b"[]", b"{}"))
+
+
+class _Choice(Struct):
+    delta: dict[str, Raw] | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(Struct):
+    choices: list[_Choice] | None = None
+    usage: OpenAIUsage | None = None
+    error: Raw | None = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class ChatPassage:
+    """One stream on its way through; satisfies ports.Transform."""
+
+    __slots__ = ("_complete", "_cutter", "_done", "_strip_usage", "started", "usage")
+
+    def __init__(self, *, strip_usage: bool) -> None:
+        self.started = False
+        self.usage: Usage | None = None
+        self._strip_usage = strip_usage
+        self._cutter = sse.Cutter()
+        self._done = False  # the end mark has passed
+        self._complete = False  # a finish_reason or the usage has passed
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole events; without the usage chunk when the caller did not ask for it."""
+        block = self._cutter.feed(data)
+        if not block:
+            return b""
+        if not self.started:
+            return self._sift(block)
+        first = _first_marker(block)
+        if first < 0:
+            return block
+        start = block.rfind(b"\n\n", 0, first) + 2
+        if start == 1:
+            return self._sift(block)
+        return block[:start] + self._sift(block[start:])
+
+    def finish(self) -> bytes:
+        """The end mark if the upstream forgot it. Raises UpstreamInterrupted."""
+        if self._done:
+            return b""
+        if self._complete:
+            return sse.DONE
+        raise UpstreamInterrupted("The provider's stream ended before the answer was complete.")
+
+    def _sift(self, block: bytes) -> bytes:
+        kept = [raw for raw in block.split(b"\n\n") if raw and self._keeps(raw)]
+        return b"\n\n".join(kept) + b"\n\n" if kept else b""
+
+    def _keeps(self, raw: bytes) -> bool:
+        for _, data in sse.events(raw):
+            if data.strip() == b"[DONE]":
+                self._done = True
+                return True
+            return self._reads(data)
+        return True  # a comment: some vendors send them to keep the connection open
+
+    def _reads(self, data: bytes) -> bool:
+        try:
+            chunk = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise UpstreamBadReply(
+                "The provider's stream holds an event that is not JSON."
+            ) from None
+        if chunk.error is not None and bytes(chunk.error) != _NULL:
+            raise in_band_failure(bytes(chunk.error))
+        choices = chunk.choices or ()
+        if any(choice.finish_reason for choice in choices):
+            self._complete = True
+        if not self.started:
+            self.started = self._complete or any(map(_has_content, choices))
+        if chunk.usage is None:
+            return True
+        self.usage = from_openai_usage(chunk.usage)
+        if choices:
+            return True
+        self._complete = True
+        return not self._strip_usage
+
+
+def _first_marker(block: bytes) -> int:
+    """Where the first event that must be read begins to be recognisable; -1 for none."""
+    if block.startswith((b"data: [DONE]", b"data:[DONE]")):
+        return 0
+    found = [at for at in map(block.find, _MARKERS) if at >= 0]
+    return min(found) if found else -1
+
+
+_MARKERS = (
+    b'"usage":{',
+    b'"usage": {',
+    b'"finish_reason":"',
+    b'"finish_reason": "',
+    b'"error":',
+    b'"error" :',
+    b"\ndata: [DONE]",
+    b"\ndata:[DONE]",
+)
+
+
+def _has_content(choice: _Choice) -> bool:
+    if choice.text:
+        return True
+    delta = choice.delta or {}
+    return any(name != "role" and bytes(value) not in _EMPTY for name, value in delta.items())
+
+
+class _InBand(Struct):
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+
+
+_in_band = msgspec.json.Decoder(_InBand).decode
+
+
+def in_band_failure(error: bytes) -> GatemillError:
+    """The error that an upstream reported inside a stream; its text stays inside."""
+    try:
+        read = _in_band(error)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        read = _InBand()
+    said = read.code or read.type or "no code"
+    return UpstreamError(f"The provider reported a failure inside its stream ({str(said)[:60]}).")

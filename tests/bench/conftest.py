@@ -1,0 +1,6 @@
+"""`bench` lies beside `src` and is not installed: tests find it as `python -m bench` does."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
