@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _PROC = Path("/proc")
-_TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 STOP_S = 15.0
 
 
@@ -64,7 +64,7 @@ def stop(process: subprocess.Popen[bytes], patience_s: float = STOP_S) -> None:
 def cpu_s(root: int) -> float:
     """CPU seconds that the tree of `root` has used since it started."""
     stats = _stats()
-    return sum(stats[pid].ticks for pid in tree(root, stats)) * _TICK_S
+    return sum(stats[pid].ticks for pid in tree(root, stats)) * TICK_S
 
 
 def memory(root: int) -> Memory:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bench import load, process, stage
+from bench.failures import BenchStopped
 from bench.figures import DIRECT, LIMIT, Tally, percentile
 from bench.payloads import EVENTS
 
@@ -41,6 +42,7 @@ class Plan(Struct, frozen=True):
     memory_chats: int  # before the memory is read again
     memory_s: float  # or this long, for slow subjects
     starts: int
+    slow_starts: int
 
 
 FULL = Plan(
@@ -48,26 +50,28 @@ FULL = Plan(
     slow_rounds=3,
     direct_rounds=3,
     load_s=2.0,
-    paced_streams=256,
+    paced_streams=512,
     latency_s=3.0,
     latency_per_s=400.0,
     latency_samples=100,
     memory_chats=100_000,
     memory_s=15.0,
     starts=5,
+    slow_starts=3,
 )
 QUICK = Plan(
     rounds=3,
     slow_rounds=1,
     direct_rounds=1,
     load_s=1.0,
-    paced_streams=128,
-    latency_s=1.5,
+    paced_streams=192,
+    latency_s=1.0,
     latency_per_s=400.0,
     latency_samples=40,
     memory_chats=20_000,
     memory_s=3.0,
     starts=3,
+    slow_starts=0,
 )
 
 
@@ -83,6 +87,7 @@ class Run:
         self.setups: dict[str, str] = {}
         self._busy: dict[str, list[float]] = {}  # share of its core, full-speed chat
         self._slow: set[str] = set()
+        self._first_start_s: dict[str, float] = {}  # counted only where there is no other
 
     def measure(self, names: Sequence[str]) -> None:
         """Every wanted measure of every named subject."""
@@ -112,26 +117,27 @@ class Run:
         say(f"starting {name}")
         live, start_s = stack.enter_context(stage.started(self.stage, name))
         self.setups[name] = live.setup
-        say(f"{name} answers after {start_s:.2f} s; not counted, it filled the caches")
+        say(f"{name} answers after {start_s:.2f} s")
+        self._first_start_s[name] = start_s
         time.sleep(_IDLE_S)
         if "memory" in self.measures:
             self._read_memory(live, "idle")
         return live
 
-    def _turns(self, lives: Sequence[Live], rounds: int, what: str) -> Iterator[Live]:
+    def _turns(self, lives: Sequence[Live], rounds: int, what: str) -> Iterator[tuple[int, Live]]:
         """Subjects in turn, each round beginning with another one."""
         for turn in range(rounds):
             say(f"{what}: round {turn + 1} of {rounds}")
             first = turn % len(lives)
             for live in [*lives[first:], *lives[:first]]:
                 if turn < self.plan.slow_rounds or live.name not in self._slow:
-                    yield live
+                    yield turn, live
 
     def _chat(self, direct: Live, lives: Sequence[Live]) -> None:
         for _ in range(self.plan.direct_rounds):
             run, _cpu_s = self._load(direct, "chat", self._requests(direct, "chat"))
             self.tally.add("direct_per_s", DIRECT, run.rate_s)
-        for live in self._turns(lives, self.plan.rounds, "chat"):
+        for _, live in self._turns(lives, self.plan.rounds, "chat"):
             run, cpu_s = self._load(live, "chat", self._requests(live, "chat"))
             self.tally.rate("chat", live.name, cpu_s / run.requests * 1e6, run.rate_s)
             busy = cpu_s * run.rate_s / run.requests
@@ -156,8 +162,12 @@ class Run:
 
     def _streams(self, lives: Sequence[Live], kind: str) -> None:
         for live in lives:
-            stage.calibrated(self.stage, live, kind)
-        for live in self._turns(lives, self.plan.rounds, f"{kind} streams"):
+            if live.name in self._slow:
+                stage.checked(live, kind)
+                live.rates_s[kind] = live.rates_s["chat"] / EVENTS  # a guess on the safe side
+            else:
+                stage.calibrated(self.stage, live, kind)
+        for _, live in self._turns(lives, self.plan.rounds, f"{kind} streams"):
             requests = self._requests(live, kind)
             run, cpu_s = self._load(live, kind, requests)
             cpu_us = cpu_s / (run.requests * EVENTS) * 1e6
@@ -165,14 +175,12 @@ class Run:
 
     def _latency(self, direct: Live, lives: Sequence[Live]) -> None:
         rates: dict[str, float] = {}
-        beneath: load.Load | None = None  # the upstream alone, measured in the same round
-        plan = self.plan
-        for live in self._turns([direct, *lives], plan.rounds, "latency"):
-            if live is direct or beneath is None:
-                beneath = self._timed(direct, plan.latency_per_s)
-                if live is direct:
-                    continue
-            rates[live.name] = even_rate(live.rates_s["chat"], plan.latency_per_s)
+        measured = -1  # the round that `beneath` is from
+        for turn, live in self._turns(lives, self.plan.rounds, "latency"):
+            if turn != measured:
+                beneath = self._timed(direct, self.plan.latency_per_s)
+                measured = turn
+            rates[live.name] = even_rate(live.rates_s["chat"], self.plan.latency_per_s)
             run = self._timed(live, rates[live.name])
             for row, share in (("added_p50_us", 0.5), ("added_p99_us", 0.99)):
                 added = percentile(run.latencies_us, share) - percentile(
@@ -183,15 +191,19 @@ class Run:
         self.notes.append(f"Latency at an even rate, chats per second: {said}.")
 
     def _timed(self, live: Live, rate_s: float) -> load.Load:
-        run = load.at_rate(live.targets["chat"], rate_s, self.plan.latency_s, self.stage.cores.load)
+        seconds = max(self.plan.latency_s, self.plan.latency_samples / rate_s)
+        run = load.at_rate(live.targets["chat"], rate_s, seconds, self.stage.cores.load)
+        _require_answers(live, run)
         live.failed += run.failed
         return run
 
     def _starts(self, names: Sequence[str]) -> None:
+        for name in self._slow if self.plan.slow_starts == 0 else ():
+            self.tally.add("start_s", name, self._first_start_s[name])
         for turn in range(self.plan.starts):
             say(f"start: {turn + 1} of {self.plan.starts}")
             for name in names:
-                if turn < self.plan.slow_rounds or name not in self._slow:
+                if turn < self.plan.slow_starts or name not in self._slow:
                     with stage.started(self.stage, name) as (_, start_s):
                         self.tally.add("start_s", name, start_s)
 
@@ -210,7 +222,8 @@ class Run:
             live.targets[kind], requests, self.stage.cores.load, limit_s=30.0 + 8 * expected_s
         )
         time.sleep(_SETTLE_S)
-        cpu_s = process.cpu_s(live.pid) - before_s
+        _require_answers(live, run)
+        cpu_s = max(process.cpu_s(live.pid) - before_s, process.TICK_S)
         live.rates_s[kind] = run.rate_s
         live.chats += requests if kind == "chat" else 0
         live.failed += run.failed + cut_short(run, live.answer_bytes[kind])
@@ -246,3 +259,9 @@ def say(line: str) -> None:
 def even_rate(capacity_s: float, wanted_s: float) -> float:
     """The wanted rate, or a quarter of what the subject can do: a queue is not added latency."""
     return wanted_s if capacity_s > 3 * wanted_s else max(1.0, math.floor(capacity_s / 4))
+
+
+def _require_answers(live: Live, run: load.Load) -> None:
+    if not run.succeeded:
+        message = f"{live.name} answered none of {run.requests} requests with success"
+        raise BenchStopped(message)

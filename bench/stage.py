@@ -95,6 +95,10 @@ def started(stage: Stage, name: str) -> Iterator[tuple[Live, float]]:
         urls = {"chat": subject.url, "burst": subject.stream_url, "paced": subject.stream_url}
         targets = {kind: _target(stage, kind, url, headers) for kind, url in urls.items()}
         yield Live(name, running.pid, subject.setup, targets), start_s
+        _require_alive(running, name, log_path)
+    except BenchStopped:
+        _require_alive(running, name, log_path)  # its end explains more than what followed
+        raise
     finally:
         process.stop(running)
 
@@ -108,10 +112,8 @@ def direct(stage: Stage) -> Live:
 
 def calibrated(stage: Stage, live: Live, kind: str) -> None:
     """The subject is warm for this kind; how many it answers per second, and their size, are known."""
+    checked(live, kind)
     target = live.targets[kind]
-    answer = probe.ask(target.url, target.headers, target.body_path.read_bytes(), 30.0)
-    (probe.check_chat if kind == "chat" else probe.check_stream)(answer)
-    live.answer_bytes[kind] = len(answer.body)
     requests = load.CONNECTIONS
     while True:
         run = load.at_full_speed(target, requests, stage.cores.load, limit_s=120.0)
@@ -127,6 +129,14 @@ def calibrated(stage: Stage, live: Live, kind: str) -> None:
         requests = min(requests * 8, _CALIBRATION_REQUESTS_MAX)
 
 
+def checked(live: Live, kind: str) -> None:
+    """One answer of this kind is the upstream's, complete, and its size is known."""
+    target = live.targets[kind]
+    answer = probe.ask(target.url, target.headers, target.body_path.read_bytes(), 30.0)
+    (probe.check_chat if kind == "chat" else probe.check_stream)(answer)
+    live.answer_bytes[kind] = len(answer.body)
+
+
 def _target(stage: Stage, kind: str, url: str, headers: Mapping[str, str]) -> load.Target:
     return load.Target(url, headers, stage.folder / f"{kind}.json")
 
@@ -134,5 +144,5 @@ def _target(stage: Stage, kind: str, url: str, headers: Mapping[str, str]) -> lo
 def _require_alive(running: subprocess.Popen[bytes], name: str, log_path: Path) -> None:
     if running.poll() is not None:
         said = log_path.read_text(errors="replace")[-2000:]
-        message = f"{name} ended with code {running.returncode} while it started:\n{said}"
+        message = f"{name} ended by itself with code {running.returncode}:\n{said}"
         raise BenchStopped(message)

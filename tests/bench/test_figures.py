@@ -1,7 +1,7 @@
 import pytest
+from bench.figures import Spread
 
 from bench import figures
-from bench.figures import Spread
 
 
 def test_a_ratio_is_taken_within_each_round_before_the_median():

@@ -1,7 +1,7 @@
 import pytest
+from bench.failures import BenchStopped
 
 from bench import load
-from bench.failures import BenchStopped
 
 REPORT = """\
 starting benchmark...

@@ -1,8 +1,8 @@
 import pytest
-
-from bench import machine
 from bench.failures import BenchStopped
 from bench.machine import Cores
+
+from bench import machine
 
 
 def test_the_gateway_has_a_core_of_its_own_where_there_are_two():

@@ -1,8 +1,8 @@
 import msgspec
-from test_table import result
-
 from bench.__main__ import main
 from bench.table import render
+
+from bench_result import result
 
 
 def test_an_earlier_run_is_rendered_without_measuring(tmp_path, capsys):

@@ -1,10 +1,10 @@
 import time
 
 import pytest
-
-from bench import payloads, probe
 from bench.failures import BenchStopped
 from bench.probe import Answer
+
+from bench import payloads, probe
 
 EVENTS = payloads.stream_events()
 CHAT = Answer(200, payloads.chat_answer())

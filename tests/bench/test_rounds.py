@@ -1,7 +1,7 @@
 import pytest
+from bench.load import Load
 
 from bench import rounds
-from bench.load import Load
 
 
 @pytest.mark.parametrize(("body_bytes", "cut"), [(1000, 0), (1001, 0), (999, 1), (850, 2), (0, 10)])

@@ -1,10 +1,10 @@
 import sys
 
 import pytest
-
-from bench import payloads, subjects
 from bench.failures import BenchStopped
 from bench.subjects import Options, Place
+
+from bench import payloads, subjects
 from gatemill.settings.load import load
 
 

@@ -67,7 +67,7 @@ async def test_a_paced_stream_carries_the_same_bytes():
         (b"GET / HTTP/1.1\r\n", 0),
         (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 27),
         (b"POST / HTTP/1.1\r\nCONTENT-LENGTH: 3\r\nhost: a\r\n\r\nab", 0),
-        (b"POST / HTTP/1.1\r\nhost: a\r\nContent-Length:3\r\n\r\nabcd", 48),
+        (b"POST / HTTP/1.1\r\nhost: a\r\nContent-Length:3\r\n\r\nabcd", 49),
     ],
 )
 def test_a_request_ends_where_its_length_says(buffer, end):

@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types.message_create_params import MessageCreateParams
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 
@@ -8,6 +9,7 @@ from anthropic_cases import CASES, FOLDER, produce
 from gatemill.wire import sse
 
 STREAM_EVENT = TypeAdapter(RawMessageStreamEvent)
+SENT = TypeAdapter(MessageCreateParams)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -39,6 +41,21 @@ def test_openais_sdk_accepts_the_reply(name):
     assert end == b"[DONE]"
     for chunk in chunks:
         ChatCompletionChunk.model_validate_json(chunk)
+
+
+@pytest.mark.parametrize("name", [case for case in CASES if case.startswith("chat_")])
+def test_what_is_sent_has_the_shape_of_anthropics_parameters(name):
+    walk(SENT.validate_json(produce(name)["sent.json"]))
+
+
+def walk(value):
+    """Visit everything: pydantic checks an Iterable only when it is read."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            walk(inner)
+    elif not isinstance(value, str) and hasattr(value, "__iter__"):
+        for inner in value:
+            walk(inner)
 
 
 def test_there_are_cases_for_both_directions_with_and_without_streams():

@@ -1,10 +1,10 @@
 import os
 
 import pytest
-from usage_rows import usage_row
 
 from gatemill.ledger import journal
 from gatemill.ledger.journal import Journal, decode, recover
+from usage_rows import usage_row
 
 SMALL = 1_000  # bytes: two rows
 
@@ -63,11 +63,14 @@ def test_files_take_turns_and_the_committed_one_is_emptied(fresh, tmp_path):
 
 def test_a_full_journal_refuses_rows_and_takes_them_again_once_emptied(fresh):
     rows = []
+
+    def fill():
+        for n in range(100):
+            fresh.append(usage_row(n))
+            rows.append(usage_row(n))
+
     with pytest.raises(OSError, match="journal is full"):
-        while len(rows) < 100:
-            row = usage_row(len(rows))
-            fresh.append(row)
-            rows.append(row)
+        fill()
     assert len(rows) > 8
     assert drain(fresh) == rows
     fresh.append(usage_row("late"))

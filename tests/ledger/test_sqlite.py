@@ -83,9 +83,13 @@ def test_a_transaction_is_seen_by_others_after_it_ended(database, tmp_path):
 
 
 def test_a_transaction_that_raises_never_happened(database, tmp_path):
-    with pytest.raises(LookupError), database.transaction():
-        database.run(SCHEMA["set_fact"], FACT)
-        raise LookupError
+    def change_and_fail():
+        with database.transaction():
+            database.run(SCHEMA["set_fact"], FACT)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        change_and_fail()
     with database.transaction():
         pass  # the next one can begin
     assert facts(tmp_path / "gatemill.db") == []

@@ -1,9 +1,9 @@
 import pytest
-from usage_rows import usage_row
 
 from gatemill.ledger import queries, usage
 from gatemill.ledger.sqlite import Database
 from gatemill.ledger.usage import Total
+from usage_rows import usage_row
 
 
 @pytest.fixture

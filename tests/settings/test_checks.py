@@ -24,13 +24,6 @@ def test_a_circle_of_fallbacks_is_reported_once_where_it_closes(tmp_path: Path) 
     ]
 
 
-def test_a_circle_through_a_pattern_is_found(tmp_path: Path) -> None:
-    text = models(**{"a-*": '["b"]', "b": '["a-1"]'})
-    assert refused(tmp_path, text) == [
-        "gatemill.toml:8: models.b.fallbacks.0: fallbacks go in a circle: a-* -> b -> a-*"
-    ]
-
-
 def test_shared_fallbacks_are_no_circle(tmp_path: Path) -> None:
     text = models(a='["b", "c"]', b='["d"]', c='["d"]', d="[]")
     assert set(loaded(tmp_path, text).settings.models) == {"a", "b", "c", "d", "echo"}
@@ -41,14 +34,13 @@ def test_a_long_chain_of_fallbacks_is_fine(tmp_path: Path) -> None:
     assert len(loaded(tmp_path, models(**chain, m1500="[]")).settings.models) == 1502
 
 
-def test_a_fallback_may_be_a_direct_name_unless_those_are_off(tmp_path: Path) -> None:
-    text = models(a='["e/other"]')
-    assert loaded(tmp_path, text).settings.models["a"].fallbacks == ("e/other",)
-    assert refused(tmp_path, text + "[server]\ndirect_models = false\n") == [
-        'gatemill.toml:5: models.a.fallbacks.0: no model is named "e/other"'
-    ]
-    assert refused(tmp_path, models(a='["f/other"]')) == [
-        'gatemill.toml:5: models.a.fallbacks.0: no model is named "f/other"'
+def test_a_fallback_is_a_configured_model_and_no_pattern(tmp_path: Path) -> None:
+    text = models(**{"abcd": '["abce", "e/other", "g-*"]', "g-*": "[]"})
+    f = "gatemill.toml:5: models.abcd.fallbacks"
+    assert refused(tmp_path, text) == [
+        f'{f}.0: no model is named "abce" (did you mean "abcd"?)',
+        f'{f}.1: no model is named "e/other"; add [models."e/other"]',
+        f'{f}.2: a fallback is one model, and "g-*" is a pattern',
     ]
 
 

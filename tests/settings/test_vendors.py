@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from gatemill.settings import Vendor, vendors
 def test_every_row_can_be_used_and_says_where_it_comes_from(vendor: Vendor) -> None:
     assert find_spec(f"gatemill.providers.{vendor.dialect}")
     assert vendor.source == "built in" or urlsplit(vendor.source).scheme == "https"
-    assert date(2026, 1, 1) < vendor.checked <= date.today()
+    assert date(2026, 1, 1) < vendor.checked <= datetime.now(UTC).date()
     if vendor.base_url:
         parts = urlsplit(vendor.base_url)
         is_local = parts.hostname == "127.0.0.1"

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from gatemill.settings import ConfigErrors, load
 from gatemill.settings.schema import keys_at
 
-SCALARS = st.sampled_from(
-    ["true", "0", "-1", "7", "1.5", "nan", "inf", '""', '"x"', '"${NO}"', '"file:/no"', '"a/b"']
-    + ['"openai"', '"http://h/v1"', '"echo/*"', "1979-05-27", '"' + "long" * 30 + '"']
+TEXTS = ("", "x", "${NO}", "file:/no", "a/b", "openai", "http://h/v1", "echo/*", "long" * 30)
+SCALARS = st.one_of(
+    st.sampled_from(("true", "0", "-1", "7", "1.5", "nan", "inf", "1979-05-27")),
+    st.sampled_from(TEXTS).map(lambda text: f'"{text}"'),
 )
 VALUES = st.recursive(
     SCALARS,
@@ -53,9 +54,8 @@ def test_any_value_anywhere_is_taken_or_explained(
     file.write_text("".join(f"{path} = {value}\n" for path, value in pairs))
     try:
         result = load(file, {}, {}, lister=None)
-    except ConfigErrors as errors:
-        assert errors.errors
-        for error in errors.errors:
+    except ConfigErrors as refused:
+        for error in refused.errors:
             text = str(error)
             assert text.startswith(f"{file}:"), text
             assert error.message

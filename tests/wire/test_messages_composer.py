@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 from anthropic.types import RawMessageStreamEvent
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -149,12 +149,21 @@ def test_a_call_without_a_name_is_a_bad_reply():
         compose([chunk("tool_calls", tool_calls=[piece(0, "{}", "a")])])
 
 
+def test_what_a_vendor_sends_for_a_closed_call_changes_nothing():
+    call = chunk("tool_calls", tool_calls=[piece(0, "{}", "a", "f")])
+
+    blocks, _ = replay(compose([call, chunk(tool_calls=[piece(0, "\n")])]))
+
+    assert blocks == [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]
+
+
 def test_other_choices_and_chunks_without_choices_say_nothing():
     blocks, _ = replay(compose([chunk(content="a"), chunk(content="b", index=1), {"choices": []}]))
 
     assert blocks == [{"type": "text", "text": "a"}]
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.data())
 def test_calls_interleaved_in_any_order_arrive_whole(data):
     inputs = data.draw(

@@ -1,5 +1,7 @@
+import base64
+
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anthropic_cases import call_for, target_for
@@ -18,7 +20,7 @@ values = st.recursive(
 )
 inputs = st.dictionaries(texts, values, max_size=2)
 cache = st.sampled_from([{}, {"cache_control": {"type": "ephemeral"}}])
-base64_data = st.binary(max_size=6).map(lambda data: __import__("base64").b64encode(data).decode())
+base64_data = st.binary(max_size=6).map(lambda data: base64.b64encode(data).decode())
 
 
 def block(kind: str, **parts):
@@ -88,6 +90,7 @@ tools = st.lists(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     system=st.lists(text_blocks, min_size=1, max_size=2),
     turns=st.lists(st.tuples(users, assistants), min_size=1, max_size=3),
@@ -112,6 +115,7 @@ def test_a_request_comes_back_unchanged_from_the_hub(system, turns, tools):
     assert msgspec.json.decode(sent) == {**request, "model": "upstream-model"}
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(turns=st.lists(st.tuples(users, assistants), min_size=1, max_size=2), tools=tools)
 def test_the_plain_request_has_no_extension_left_and_keeps_every_message(turns, tools):
     said = [{"role": "user", "content": turns[0][0]}, {"role": "assistant", "content": turns[0][1]}]

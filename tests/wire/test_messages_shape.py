@@ -112,11 +112,17 @@ def test_an_answer_without_usage_says_nothing():
     assert messages.usage(b'{"content":[]}') is None
 
 
+def test_an_error_inside_a_200_is_no_answer():
+    with pytest.raises(UpstreamBadReply, match="error inside"):
+        messages.usage(b'{"type":"error","error":{"type":"api_error","message":"x"}}')
+
+    assert messages.usage(b'{"content":[],"error":null}') is None
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b"<html>",
-        b'{"type":"error","error":{"type":"api_error","message":"x"}}',
         b'{"usage":{"input_tokens":1}}',
         b'{"content":[],"usage":{"input_tokens":-1}}',
         b"\xff",

@@ -135,6 +135,16 @@ def test_the_tool_choice_keeps_its_meaning(choice, hub, parallel):
     assert chat.get("parallel_tool_calls") == parallel
 
 
+def test_sampling_and_strict_tools_are_carried():
+    tool = {"type": "custom", "name": "f", "input_schema": {}, "strict": True}
+
+    chat, _ = to_chat(top_p=0.5, temperature=0, top_k=3, tools=[tool])
+
+    assert (chat["top_p"], chat["temperature"], chat["top_k"]) == (0.5, 0, 3)
+    function = {"name": "f", "parameters": {}, "strict": True}
+    assert chat["tools"] == [{"type": "function", "function": function}]
+
+
 def test_thinking_of_another_provider_travels_as_reasoning_text():
     turn = [{"type": "thinking", "thinking": "Hm", "signature": ""}, {"type": "text", "text": "a"}]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatemill.core.call import Usage
+from gatemill.core.call import Head, Usage
 from gatemill.core.errors import (
     ContentRefused,
     ContextLengthExceeded,
@@ -20,6 +20,7 @@ from gatemill.core.errors import (
     UpstreamQuotaSpent,
     UpstreamRateLimited,
 )
+from gatemill.wire import responses
 from gatemill.wire.responses.passage import ResponsesPassage
 
 
@@ -89,7 +90,7 @@ def test_any_cut_of_a_failing_stream_shows_what_came_before_the_failure(cuts):
     ],
 )
 def test_lifecycle_is_not_content(kind):
-    passage = ResponsesPassage()
+    passage = responses.passage(Head(model="m", stream=True))
     assert passage.feed(event(kind)) == event(kind)
     assert not passage.started
 

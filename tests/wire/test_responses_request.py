@@ -183,6 +183,15 @@ def test_a_result_may_hold_parts_and_a_direct_caller():
     assert said[1]["content"] == [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
 
+def test_a_picture_in_a_result_stays_there_for_dialects_that_can_carry_it():
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,QQ=="}
+    call = call_for(responses, {"model": "m", "input": [CALL, {**OUTPUT, "output": [picture]}]})
+    said = responses.to_chat(call.body, call)["messages"][1]
+    assert said["content"] == [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}}
+    ]
+
+
 def test_custom_tools_are_carried_both_ways():
     said = messages(
         {"type": "custom_tool_call", "call_id": "c1", "name": "sh", "input": "ls"},
@@ -260,7 +269,7 @@ def test_settings_are_carried():
         **same,
         max_output_tokens=20,
         reasoning={"effort": "low", "summary": "auto"},
-        text={"verbosity": "low", "format": {"type": "text"}},
+        text={"verbosity": "low", "format": None},
         stream=True,
         top_logprobs=2,
     )
@@ -306,7 +315,7 @@ NOTHING = {
     "include": ["reasoning.encrypted_content", "web_search_call.results"],
     "stream_options": {"include_obfuscation": False},
     "reasoning": None,
-    "text": None,
+    "text": {"format": {"type": "text"}},
     "unknown": None,
 }
 

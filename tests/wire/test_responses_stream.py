@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -15,8 +16,13 @@ import openai_contract
 from calls import call_for
 from gatemill.core.call import Usage
 from gatemill.core.errors import UpstreamBadReply
-from gatemill.wire import responses, sse
+from gatemill.core.ports import Outgoing
+from gatemill.providers import echo
+from gatemill.providers.openai import OpenAIReader
+from gatemill.wire import completions, responses, sse
 from gatemill.wire.responses import thinking
+from gatemill.wire.responses.stream import ANSWER_CHARS_MAX
+from gatemill.wire.translation import Translation
 
 SDK_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 USAGE = Usage(input=5, cache_read=3, cache_write=2, output=7, reasoning=4)
@@ -295,6 +301,13 @@ def test_other_choices_are_not_part_of_a_response():
     assert writer.response["output"] == []
 
 
+def test_a_choice_that_says_nothing_changes_nothing():
+    writer = responses.writer(call_for(responses, {"model": "m", "input": "hi"}))
+    writer.write({"choices": [{"index": 0, "finish_reason": "length"}]})
+    writer.finish(USAGE)
+    assert (writer.response["status"], writer.response["output"]) == ("incomplete", [])
+
+
 def test_what_was_asked_is_repeated_with_the_apis_defaults():
     function = {"type": "function", "name": "f"}
     asked = {
@@ -370,10 +383,11 @@ def test_an_answer_of_another_shape_is_the_providers_fault(completion):
         responses.from_chat(completion, call, USAGE)
 
 
-def test_an_endless_answer_is_cut_off(monkeypatch):
-    monkeypatch.setattr(responses.stream, "ANSWER_CHARS_MAX", 10)
+def test_an_endless_answer_is_cut_off():
+    writer = responses.writer(call_for(responses, {"model": "m", "input": "hi"}))
+    writer.write(chunks({"content": "a"})[0])
     with pytest.raises(UpstreamBadReply, match="larger"):
-        written({"content": "123456"}, {"content": "78901"})
+        writer.write(chunks({"content": "a" * ANSWER_CHARS_MAX})[0])
 
 
 PIECE = st.one_of(
@@ -384,6 +398,7 @@ PIECE = st.one_of(
 )
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(PIECE, max_size=12), st.sampled_from(["stop", "length", "tool_calls"]))
 def test_any_order_of_pieces_makes_a_sound_stream(deltas, finish):
     events = written(*deltas, finish=finish)
@@ -396,3 +411,36 @@ def test_any_order_of_pieces_makes_a_sound_stream(deltas, finish):
         if part["type"] == "output_text"
     ]
     assert "".join(shown) == said
+
+
+ECHOED = echo.respond(
+    Outgoing(
+        "/chat/completions",
+        msgspec.json.encode(
+            {
+                "model": "echo",
+                "messages": [{"role": "user", "content": "Grüße  an\nalle 🌍 hier"}],
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
+        ),
+    ),
+    now_s=17.0,
+)
+UPSTREAM = b"".join(ECHOED) if isinstance(ECHOED, tuple) else b""
+
+
+def through(surface, parts, body):
+    way = Translation(OpenAIReader(), surface.writer(call_for(surface, body)))
+    return b"".join(map(way.feed, parts)) + way.finish()
+
+
+@given(st.lists(st.integers(0, len(UPSTREAM)), max_size=8))
+def test_any_cut_of_an_upstream_stream_gives_the_callers_same_bytes(cuts):
+    edges = [0, *sorted(cuts), len(UPSTREAM)]
+    parts = [UPSTREAM[a:b] for a, b in pairwise(edges)]
+    for surface, field in ((responses, "input"), (completions, "prompt")):
+        body = {"model": "m", field: "hi", "stream": True}
+        whole = through(surface, [UPSTREAM], body)
+        assert through(surface, parts, body) == whole
+        assert "alle 🌍 ".encode() in whole

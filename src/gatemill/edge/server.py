@@ -81,10 +81,8 @@ async def _serve(
     home = house.build(loaded, ledger, clock, output)
     shown = application.Shown(healthy=ledger.healthy, open_metrics=not public)
     app = application.build(shown, with_docs=settings.server.openapi)
-    door = shown.door = _door(home, settings, app, public=public)
-    server = await loop.create_server(
-        lambda: Front(door, loop), settings.server.host, settings.server.port, backlog=2048
-    )
+    door = shown.door = make_door(home, settings, app, public=public)
+    server = await listen(door, settings.server.host, settings.server.port)
     timers = [
         spawn(_flush(home), "flush-access-log"),
         spawn(_retain(home, settings.stores.usage_retention_days), "retention"),
@@ -108,7 +106,14 @@ async def _serve(
     return 0
 
 
-def _door(home: house.House, settings: Settings, app: Any, *, public: bool) -> Door:
+async def listen(door: Door, host: str, port: int) -> asyncio.Server:
+    """A listener whose connections begin at the front protocol."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: Front(door, loop), host, port, backlog=2048)
+
+
+def make_door(home: house.House, settings: Settings, app: Any, *, public: bool) -> Door:
+    """The door of these settings, with uvicorn behind it for all that is not inference."""
     limits = settings.limits
     config = uvicorn.Config(
         app,

@@ -71,7 +71,10 @@ class Journal:
         return self._rows[index]
 
     def open(self, request: Request, connection: int, body: Any) -> Row:
-        """A new row; `body` is the decoded JSON, None when the body is not JSON."""
+        """A new row; `body` is the decoded JSON, None when the body is not JSON.
+
+        Whoever waits hears of it with the first `changed`, once the model is known.
+        """
         self._sequence += 1
         if body is None or len(request.body) > BODY_BYTES_MAX:
             body = request.body[:BODY_BYTES_MAX].decode("utf-8", "replace")
@@ -90,7 +93,6 @@ class Journal:
         while len(self._rows) > ROWS_MAX or self._held_bytes > BODIES_BYTES_MAX:
             self._held_bytes -= _held(self._rows.popleft())
             self.dropped += 1
-        self.changed(row)
         return row
 
     def changed(self, row: Row) -> None:

@@ -63,6 +63,7 @@ class FakeProvider:
             row = self.journal.open(request, connection, body)
             now_s = self.clock.unix_s()
             own, faults = answer(Asked(request, body, row, now_s, self._counts))
+            self.journal.changed(row)
         delivery = Delivery(faults, version=request.version, keeps_alive=request.keeps_alive)
         return row, delivery.steps(own)
 

@@ -1,6 +1,7 @@
 """Configuration. Rule: only `house` and `cli` import this room, and only `cli` reads os.environ."""
 
 from gatemill.settings.errors import ConfigError, ConfigErrors, path_text
+from gatemill.settings.leaves import leaves
 from gatemill.settings.load import DEFAULT_FILE, Loaded, load
 from gatemill.settings.model import (
     Keys,
@@ -36,6 +37,7 @@ __all__ = [
     "Target",
     "Timeout",
     "Vendor",
+    "leaves",
     "load",
     "masked",
     "path_text",

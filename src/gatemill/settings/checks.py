@@ -23,7 +23,6 @@ def problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """(path, message) of everything that single values cannot show."""
     providers = table(tree, "providers")
     models = table(tree, "models")
-    server = table(tree, "server")
     for name, provider in providers.items():
         if isinstance(provider, dict):
             yield from _provider(name, provider)
@@ -31,9 +30,7 @@ def problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _name(name)
         if isinstance(model, dict):
             yield from _targets(name, model, providers)
-            yield from _fallbacks(
-                name, model, tree, direct=server.get("direct_models") is not False
-            )
+            yield from _fallbacks(name, model, models)
     yield from _cycles(models)
 
 
@@ -98,17 +95,14 @@ def _remedy(provider: str, providers: Mapping[str, Any]) -> str:
     return f"; set {vendor.key_variables[0]} or add [providers.{provider}]"
 
 
-def _fallbacks(
-    name: str, model: Mapping[str, Any], tree: Mapping[str, Any], *, direct: bool
-) -> Iterator[Problem]:
-    models, providers = table(tree, "models"), table(tree, "providers")
+def _fallbacks(name: str, model: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[Problem]:
     for index, other in _texts(model.get("fallbacks")):
-        provider, slash, _ = other.partition("/")
-        if _resolved(other, models) is None and not (direct and slash and provider in providers):
-            yield (
-                ("models", name, "fallbacks", index),
-                f'no model is named "{other}"{meant(other, models)}',
-            )
+        path = ("models", name, "fallbacks", index)
+        if "*" in other:
+            yield path, f'a fallback is one model, and "{other}" is a pattern'
+        elif other not in models:
+            add = f'; add [models."{other}"]' if "/" in other else ""
+            yield path, f'no model is named "{other}"{meant(other, models) or add}'
 
 
 def _cycles(models: Mapping[str, Any]) -> Iterator[Problem]:
@@ -120,29 +114,15 @@ def _cycles(models: Mapping[str, Any]) -> Iterator[Problem]:
         pending = [_texts(table(models, name).get("fallbacks")) for name in trail]
         while pending:
             index, other = next(pending[-1], (-1, ""))
-            following = _resolved(other, models) if index >= 0 else None
             if index < 0:
                 done.add(trail.pop())
                 pending.pop()
-            elif following in trail:
-                way = " -> ".join([*trail[trail.index(following) :], following])
+            elif other in trail:
+                way = " -> ".join([*trail[trail.index(other) :], other])
                 yield ("models", trail[-1], "fallbacks", index), f"fallbacks go in a circle: {way}"
-            elif following is not None and following not in done:
-                trail.append(following)
-                pending.append(_texts(table(models, following).get("fallbacks")))
-
-
-def _resolved(name: str, models: Mapping[str, Any]) -> str | None:
-    """The configured model that `name` reaches: itself, or the longest pattern that fits."""
-    if name in models:
-        return name
-    fits = [pattern for pattern in models if "*" in pattern and _fits(pattern, name)]
-    return max(fits, key=len) if fits else None
-
-
-def _fits(pattern: str, name: str) -> bool:
-    parts = (re.escape(part) for part in pattern.split("*"))
-    return re.fullmatch(".*".join(parts), name) is not None
+            elif other in models and other not in done:
+                trail.append(other)
+                pending.append(_texts(table(models, other).get("fallbacks")))
 
 
 def _texts(value: Any) -> Iterator[tuple[int, str]]:

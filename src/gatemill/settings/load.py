@@ -13,13 +13,14 @@ from decimal import Decimal
 from pathlib import Path as File
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from gatemill.settings.checks import problems
 from gatemill.settings.discover import Lister, access, discovered, own_port
 from gatemill.settings.environment import overrides
 from gatemill.settings.errors import ConfigError, ConfigErrors, Origin, Path, path_text
 from gatemill.settings.layers import Layer, table
+from gatemill.settings.leaves import leaves
 from gatemill.settings.lines import lines
 from gatemill.settings.model import Settings
 from gatemill.settings.probe import listed
@@ -70,7 +71,7 @@ def load(
     layer.complete(found)
     _fill_access(layer, environ)
     settings = _validated(layer, DEFAULT if path is None else Origin(str(path)), errors)
-    origins = {path_text(leaf): _origin(layer, leaf) for leaf in _leaves(settings, ())}
+    origins = {path_text(leaf): _origin(layer, leaf) for leaf, _ in leaves(settings)}
     return Loaded(settings, origins, hints, path)
 
 
@@ -206,18 +207,3 @@ def _typed(value: Any, path: Path) -> Any:
     if isinstance(value, Decimal) and takes_fraction(path):
         return float(value)
     return value
-
-
-def _leaves(value: Any, path: Path) -> Iterator[Path]:
-    """Paths of all values that are no tables; an empty table or list counts as a value."""
-    children: list[tuple[str | int, Any]] = []
-    if isinstance(value, BaseModel):
-        children = [(name, getattr(value, name)) for name in type(value).model_fields]
-    elif isinstance(value, dict):
-        children = list(value.items())
-    elif isinstance(value, tuple):
-        children = list(enumerate(value))
-    if not children and path:
-        yield path
-    for key, child in children:
-        yield from _leaves(child, (*path, key))

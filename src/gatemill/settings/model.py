@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from gatemill.core.call import Price
-from gatemill.core.money import PICO_PER_MICRO
+from gatemill.policy.price import USD_PER_MTOK_MAX
 from gatemill.settings.secret import Secret
 from gatemill.settings.vendors import vendors
 
@@ -56,7 +55,7 @@ Kind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra={"enum": li
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
 # Not strict, so that whole numbers are taken too. Six decimals are one pico-dollar per token.
-Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=6, strict=False)]
+Dollars = Annotated[Decimal, Field(ge=0, le=USD_PER_MTOK_MAX, decimal_places=6, strict=False)]
 
 
 class Server(Section):
@@ -174,7 +173,8 @@ class Model(Section):
 
     targets: tuple[Target, ...] = Field(min_length=1, description="Where requests go, by weight.")
     fallbacks: tuple[str, ...] = Field(
-        (), description="Other model names, tried in order when every target fails."
+        (),
+        description="Other names of [models], without *, tried in order when every target fails.",
     )
     description: str = Field("", description="Shown in lists of models.")
     output_max: Count | None = Field(
@@ -239,22 +239,6 @@ class Rates(Section):
         None, description="Generated audio tokens; by default `output`."
     )
 
-    def price(self, source: str) -> Price:
-        """The exact integer price that the ledger calculates with."""
-
-        def pico(dollars: Decimal | None, otherwise: Decimal) -> int:
-            return int((otherwise if dollars is None else dollars) * PICO_PER_MICRO)
-
-        return Price(
-            input=pico(self.input, self.input),
-            output=pico(self.output, self.output),
-            cache_read=pico(self.cache_read, self.input),
-            cache_write=pico(self.cache_write, self.input),
-            input_audio=pico(self.input_audio, self.input),
-            output_audio=pico(self.output_audio, self.output),
-            source=source,
-        )
-
 
 class Keys(Section):
     """Callers' keys. The keys themselves are in the database."""
@@ -284,8 +268,3 @@ class Settings(Section):
     def data_dir(self) -> Path:
         """The folder of `server.data_dir`."""
         return Path(self.server.data_dir)
-
-    @property
-    def database_url(self) -> str | None:
-        """`stores.database`; None means gatemill.db in the data folder."""
-        return self.stores.database or None

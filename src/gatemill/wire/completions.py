@@ -139,8 +139,7 @@ def to_chat(body: bytes, call: Call) -> Json:
     """The hub's request. Raises UnsupportedParameter for what chat cannot do."""
     asked = fields.decode_object(body)
     for name, value in asked.items():
-        # best_of 1, echo false and their like ask for nothing.
-        if name not in _CARRIED and value not in (None, False) and (name, value) != ("best_of", 1):
+        if name not in _CARRIED and not _asks_nothing(name, value):
             raise UnsupportedParameter(
                 f"`{name}`: chat models cannot do this. {_REMEDIES.get(name, _CHAT)}", param=name
             )
@@ -152,6 +151,11 @@ def to_chat(body: bytes, call: Call) -> Json:
     if call.head.stream:
         out["stream"] = True
     return out
+
+
+def _asks_nothing(name: str, value: Any) -> bool:
+    # `logprobs` 0 is not among these: it asks for the chosen tokens' probabilities.
+    return value is None or value is False or (name == "best_of" and value == 1)
 
 
 def _single(prompt: Any) -> str:

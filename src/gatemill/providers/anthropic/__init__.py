@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from gatemill.core.call import Call, Target
     from gatemill.core.errors import GatemillError
 
-__all__ = ["NATIVE", "decode", "encode", "failure", "reader", "route", "secret_headers"]
+__all__ = ["HUB", "NATIVE", "decode", "encode", "failure", "reader", "route", "secret_headers"]
 
 NATIVE = frozenset(("messages", "count_tokens"))
+HUB = "messages"
 
 # Version 2026-10-21 answers in the same shapes and only refuses more, sampling parameters above all
 # (seen 2026-11). The older one serves callers of both, so it is sent whatever the caller sent.
 VERSION = "2023-06-01"
 
 _PATHS = {
-    "chat": "/v1/messages",
     "messages": "/v1/messages",
     "count_tokens": "/v1/messages/count_tokens",
 }
@@ -48,10 +48,10 @@ _KINDS = {
 
 
 def route(operation: str, target: Target) -> str:
-    """Path and query below base_url; what is not native goes to /v1/messages."""
+    """Path and query below base_url."""
     settings = target.settings
     query = f"?{settings.query}" if settings.query else ""
-    return f"{settings.path_prefix}{_PATHS.get(operation, '/v1/messages')}{query}"
+    return f"{settings.path_prefix}{_PATHS[operation]}{query}"
 
 
 def secret_headers(secret: str) -> tuple[tuple[str, str], ...]:

@@ -172,9 +172,9 @@ def read(body: bytes) -> Request:
     try:
         return fields.decode_head(_decoder, body)
     except InvalidValue as error:
-        if error.param and error.param.endswith(".type"):
+        if error.param and error.param.startswith("messages.") and error.param.endswith(".type"):
             raise UnsupportedParameter(
-                f"`{error.param}`: this kind cannot be carried to a model of another provider."
+                f"`{error.param}`: this block cannot be carried to a model of another provider."
                 " Remove it, or choose an Anthropic model.",
                 param=error.param,
             ) from None

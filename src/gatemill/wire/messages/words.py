@@ -107,10 +107,13 @@ def usage_object(usage: Usage) -> Json:
     }
 
 
+_NULL = Raw(b"null")
+
+
 class _Reply(Struct):
     content: list[Raw] | None = None
     usage: Counts | None = None
-    error: Raw | None = None
+    error: Raw = _NULL  # Raw | None would take null alone
 
 
 _reply = msgspec.json.Decoder(_Reply).decode
@@ -122,7 +125,7 @@ def reply_usage(body: bytes) -> Usage | None:
         read = _reply(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise UpstreamBadReply("The provider's answer is not what its API defines.") from None
-    if read.error is not None and bytes(read.error) != b"null":
+    if bytes(read.error) != b"null":
         raise UpstreamBadReply("The provider answered 200 with an error inside.")
     if read.content is None:
         raise UpstreamBadReply("The provider's answer holds no content.")

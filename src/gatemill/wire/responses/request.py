@@ -50,7 +50,7 @@ _REMEDIES = {
     "previous_response_id": _RESEND,
     "conversation": _RESEND,
     "prompt": "Send the prompt's text in `instructions` or `input`.",
-    "background": "Send the request with the header `Prefer: respond-async`, or without this field.",
+    "background": "Send it without this field and wait for the answer, or stream it.",
     "context_management": "Shorten `input` before you send it.",
     "moderation": "Call a moderation model on its own.",
 }

@@ -1,0 +1,52 @@
+"""Pins every transitive dependency: exact constraints in pyproject.toml, hashes in requirements.lock.
+
+Run by `just lock`. uv.lock itself stays out of git, because it names the registry it was made with.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PROJECT = ROOT / "pyproject.toml"
+LOCK = ROOT / "requirements.lock"
+BEGIN, END = "# pins: made by `just lock`", "# end of pins"
+_BLOCK = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
+
+
+def with_pins(project: str, pins: list[str]) -> str:
+    """pyproject.toml with `pins` between the two marks."""
+    lines = "".join(f'  "{pin}",\n' for pin in pins)
+    block = f"{BEGIN}\nconstraint-dependencies = [\n{lines}]\n{END}"
+    if not _BLOCK.search(project):
+        raise SystemExit(f"pyproject.toml has lost its mark: {BEGIN}")
+    return _BLOCK.sub(lambda _: block, project)
+
+
+def pins_of(lock: str) -> list[str]:
+    """name==version for every package of a uv.lock but our own."""
+    packages = tomllib.loads(lock)["package"]
+    return sorted(
+        f"{package['name']}=={package['version']}"
+        for package in packages
+        if package["name"] != "gatemill"
+    )
+
+
+def main() -> None:
+    """Resolves anew and rewrites both files."""
+    PROJECT.write_text(with_pins(PROJECT.read_text(), []))
+    subprocess.run(["uv", "lock", "--upgrade"], cwd=ROOT, check=True)
+    PROJECT.write_text(with_pins(PROJECT.read_text(), pins_of((ROOT / "uv.lock").read_text())))
+    subprocess.run(["uv", "lock"], cwd=ROOT, check=True)
+    export = ["uv", "export", "--no-dev", "--no-emit-project", "--no-header", "--frozen"]
+    done = subprocess.run(export, cwd=ROOT, check=True, capture_output=True, text=True)
+    head = "# Every runtime dependency with its hashes. Made by `just lock`.\n"
+    LOCK.write_text(head + done.stdout)
+
+
+if __name__ == "__main__":
+    main()

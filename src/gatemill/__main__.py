@@ -1,0 +1,6 @@
+"""`python -m gatemill`."""
+
+from gatemill.cli.main import run
+
+if __name__ == "__main__":
+    run()

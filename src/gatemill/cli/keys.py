@@ -1,0 +1,205 @@
+"""`gatemill keys`: callers' keys. Rule: a secret goes to standard output once, notes go beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from gatemill.cli.failure import Failure
+from gatemill.cli.terminal import note, print_json, print_table, print_text, settings
+
+if TYPE_CHECKING:
+    from gatemill.core.call import Key
+    from gatemill.ledger.keys import ListedKey, NewKey
+    from gatemill.ledger.ledger import Ledger
+
+T = TypeVar("T")
+
+_LIST_MAX = 10_000
+_DURATION = re.compile(r"(\d+)\s*([smhdw])")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+app = typer.Typer(
+    help="Create, list, rotate and revoke keys.", no_args_is_help=True, rich_markup_mode=None
+)
+Config = Annotated[Path | None, typer.Option(help="Configuration file.")]
+DataDir = Annotated[str | None, typer.Option(help="Folder of the database.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for; shown in lists and reports.")],
+    models: Annotated[
+        str, typer.Option(help="Model names or patterns the key may use, with commas between.")
+    ] = "*",
+    admin: Annotated[bool, typer.Option("--admin", help="May use the admin API.")] = False,
+    expires: Annotated[str | None, typer.Option(help="Lifetime, such as 12h or 30d.")] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. Its secret is printed once and stored nowhere."""
+    lifetime_s = None if expires is None else _duration_s(expires, "--expires")
+    names = [model.strip() for model in models.split(",") if model.strip()]
+
+    async def work(ledger: Ledger, now_s: float) -> NewKey:
+        until_s = None if lifetime_s is None else now_s + lifetime_s
+        return await ledger.create_key(name, names, admin=admin, expires_s=until_s)
+
+    _show_new(_with_ledger(config, data_dir, work, makes=True), as_json=as_json)
+
+
+@app.command("ls")
+@app.command("list", hidden=True)
+def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List keys of every state, newest first."""
+
+    async def work(ledger: Ledger, now_s: float) -> tuple[list[ListedKey], float]:
+        return await ledger.list_keys(_LIST_MAX), now_s
+
+    found, now_s = _with_ledger(config, data_dir, work)
+    if as_json:
+        print_json([_as_json(one.key, now_s, last_used=one.last_used_s) for one in found])
+        return
+    print_table(
+        ("ID", "NAME", "STATE", "MODELS", "CREATED", "LAST USED"),
+        [
+            (
+                one.key.id,
+                one.key.name + (" (admin)" if one.key.admin else ""),
+                _state(one.key, now_s),
+                ",".join(one.key.models),
+                _when(one.key.created_s),
+                _when(one.last_used_s),
+            )
+            for one in found
+        ],
+    )
+
+
+@app.command("rotate")
+def rotate(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id from `gatemill keys ls`.")],
+    grace: Annotated[str, typer.Option(help="Time for which the old key still works.")] = "1h",
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace a key: a new one with the same rights; the old one ends after the grace."""
+    grace_s = _duration_s(grace, "--grace")
+
+    async def work(ledger: Ledger, now_s: float) -> NewKey:
+        return await ledger.rotate_key(_id(key_id), grace_s)
+
+    new = _with_ledger(config, data_dir, work)
+    _show_new(new, as_json=as_json)
+    note(f"{_id(key_id)} works for {grace} more.")
+
+
+@app.command("revoke")
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id from `gatemill keys ls`.")],
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """End a key, everywhere within a second."""
+
+    async def work(ledger: Ledger, now_s: float) -> Key:
+        return await ledger.revoke_key(_id(key_id))
+
+    key = _with_ledger(config, data_dir, work)
+    note(f"{key.id} ({key.name}) works no longer.")
+
+
+def _with_ledger(
+    config: Path | None,
+    data_dir: str | None,
+    work: Callable[[Ledger, float], Awaitable[T]],
+    *,
+    makes: bool = False,
+) -> T:
+    """What `work` gives for the ledger and the time. Only with `makes` may the database be new."""
+    import asyncio
+
+    from gatemill.core.clock import SystemClock
+    from gatemill.ledger.ledger import Ledger
+    from gatemill.ledger.sqlite import database_path
+
+    loaded = settings(config, {"server.data_dir": data_dir}, ask_servers=False)
+    folder, url = loaded.settings.data_dir, loaded.settings.stores.database or None
+    file = database_path(folder, url)
+    if not makes and not file.exists():
+        raise Failure(
+            f"there is no database at {file}",
+            fix="gatemill keys create NAME makes it, or name the folder with --data-dir",
+        )
+    clock = SystemClock()
+
+    async def run() -> T:
+        ledger = Ledger.open(folder, url, clock)
+        try:
+            return await work(ledger, clock.unix_s())
+        finally:
+            await ledger.close()
+
+    return asyncio.run(run())
+
+
+def _show_new(new: NewKey, *, as_json: bool) -> None:
+    key = new.key
+    if as_json:
+        print_json({**_as_json(key, key.created_s, last_used=None), "secret": new.secret})
+        return
+    rights = f"models {','.join(key.models)}" + (", admin" if key.admin else "")
+    until = f", until {_when(key.expires_s)}" if key.expires_s else ""
+    note(f"{key.name}: id {key.id}, {rights}{until}. The secret is shown this once:")
+    print_text(new.secret)
+
+
+def _as_json(key: Key, now_s: float, *, last_used: float | None) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "state": _state(key, now_s),
+        "models": list(key.models),
+        "admin": key.admin,
+        "created": _iso(key.created_s),
+        "expires": _iso(key.expires_s),
+        "revoked": _iso(key.revoked_s),
+        "last_used": _iso(last_used),
+    }
+
+
+def _state(key: Key, now_s: float) -> str:
+    if key.revoked_s is not None:
+        return "revoked" if key.revoked_s <= now_s else f"replaced, until {_when(key.revoked_s)}"
+    if key.expires_s is None:
+        return "live"
+    return "expired" if key.expires_s <= now_s else f"live, until {_when(key.expires_s)}"
+
+
+def _iso(at_s: float | None) -> str | None:
+    return None if at_s is None else datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
+
+
+def _when(at_s: float | None) -> str:
+    return "-" if at_s is None else f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M}Z"
+
+
+def _id(text: str) -> str:
+    """The id, also from a whole secret: people paste what they have."""
+    parts = text.split("-")
+    return parts[1] if len(parts) == 3 and parts[0] == "gm" else text
+
+
+def _duration_s(text: str, option: str) -> float:
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise Failure(f"{option} {text}: not a duration", fix=f"{option} 30d, 12h, 90m or 45s", code=2)
+    return float(match[1]) * _UNIT_S[match[2]]

@@ -1,0 +1,86 @@
+"""How much Python runs for one warm request. Counts, because counts do not flicker as times do."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import sys
+import threading
+from pathlib import Path
+
+import gatemill
+from house_for_tests import opened
+
+CALLS_MAX = 150  # of our own functions, for one warm chat; the aim of the design
+FILES_MAX = 25
+_OURS = str(Path(gatemill.__file__).parent)
+_BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
+_ANSWER = (
+    b'{"id":"x","object":"chat.completion","created":1,"model":"u","choices":[{"index":0,'
+    b'"message":{"role":"assistant","content":"hi","refusal":null},"logprobs":null,'
+    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
+)
+
+
+async def _upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().rpartition(b"content-length: ")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+                % (len(_ANSWER), _ANSWER)
+            )
+    except asyncio.IncompleteReadError:
+        writer.close()
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> bytes:
+    writer.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer %b\r\n"
+        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        % (key.encode(), len(_BODY), _BODY)
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().rpartition(b"content-length: ")[2].split(b"\r\n")[0])
+    return head.split(b"\r\n")[0] + await reader.readexactly(length)
+
+
+async def test_a_warm_chat_stays_within_its_budget_of_python_calls(tmp_path: Path):
+    upstream = await asyncio.start_server(_upstream, "127.0.0.1", 0)
+    port = upstream.sockets[0].getsockname()[1]
+    config = f"""
+        [providers.p]
+        kind = "openai"
+        base_url = "http://127.0.0.1:{port}/v1"
+        api_key = "sk-test"
+        [models.m]
+        targets = ["p/u"]
+    """
+    counted: collections.Counter[tuple[str, str]] = collections.Counter()
+
+    def count(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(_OURS):
+            counted[frame.f_code.co_filename, frame.f_code.co_qualname] += 1
+
+    async with opened(tmp_path, config) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        for _ in range(3):
+            assert (await _ask(reader, writer, house.key)).startswith(b"HTTP/1.1 200")
+        # Only this thread: the ledger's and the log's threads do not delay a request.
+        assert threading.current_thread() is threading.main_thread()
+        sys.setprofile(count)
+        answer = await _ask(reader, writer, house.key)
+        sys.setprofile(None)
+        writer.close()
+        await writer.wait_closed()
+    upstream.close()
+    await upstream.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    files = {name for name, _ in counted}
+    report = "\n".join(f"{n:3} {q} ({Path(f).name})" for (f, q), n in counted.most_common())
+    print(counted.total(), "calls in", len(files), "files\n" + report)
+    assert 0 < counted.total() <= CALLS_MAX, report
+    assert len(files) <= FILES_MAX, report

@@ -1,0 +1,67 @@
+"""A whole house in the test's own process and loop, with a real listener on a free port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gatemill import house
+from gatemill.core.clock import SystemClock
+from gatemill.edge import app as application
+from gatemill.edge.devkey import ensure_dev_key
+from gatemill.edge.server import listen, make_door
+from gatemill.observe.lines import LineWriter
+from gatemill.settings.load import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gatemill.edge.door import Door
+
+
+class Opened(Struct):
+    """What a test talks to."""
+
+    port: int
+    key: str
+    door: Door
+    home: house.House
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, config: str = "", **environ: str) -> AsyncIterator[Opened]:
+    """A running house with this TOML; closed again, with nothing left behind."""
+    file = tmp_path / "gatemill.toml"
+    file.write_text(config)
+    loaded = load(file, environ, {"server.data_dir": str(tmp_path / "data")}, lister=None)
+    clock = SystemClock()
+    sink = os.open(tmp_path / "log.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    writer = LineWriter(sink)
+    ledger = house.open_ledger(loaded.settings, clock)
+    key_path = await ensure_dev_key(ledger, loaded.settings.data_dir, wanted=True)
+    assert key_path is not None
+    home = house.build(loaded, ledger, clock, (writer, False))
+    shown = application.Shown(healthy=ledger.healthy, open_metrics=True)
+    app = application.build(shown, with_docs=True)
+    door = shown.door = make_door(home, loaded.settings, app, public=False)
+    server = await listen(door, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        yield Opened(port=port, key=key_path.read_text().strip(), door=door, home=home)
+    finally:
+        server.close()
+        door.drain()
+        door.close()
+        await asyncio.sleep(0)
+        await home.close()
+        writer.close()
+        os.close(sink)

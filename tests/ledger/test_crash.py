@@ -1,0 +1,109 @@
+"""Processes that die, and processes side by side."""
+
+import asyncio
+import random
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from gatemill.core.clock import SystemClock
+from gatemill.ledger.ledger import Ledger
+
+KILLS = 20
+PATIENCE_S = 30.0
+SCRIPT = Path(__file__).with_name("recording.py")
+
+
+def start(folder, *scene):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), *scene],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(SCRIPT.parents[1])},
+        text=True,
+    )
+
+
+def read_until_killed(process, lines):
+    """All complete lines that the process printed before its death."""
+    said = [process.stdout.readline() for _ in range(lines)]
+    process.kill()
+    rest, _ = process.communicate(timeout=PATIENCE_S)
+    return [line.strip() for line in [*said, *rest.splitlines(keepends=True)] if line[-1:] == "\n"]
+
+
+async def recorded(folder):
+    """The ids in the database once all that dead processes left is in it, and the counters."""
+    ledger = Ledger.open(folder, None, SystemClock())
+    await ledger.close()
+    with closing(sqlite3.connect(folder / "gatemill.db")) as database:
+        found = database.execute("SELECT attempt_id FROM usage").fetchall()
+    return [attempt_id for (attempt_id,) in found], ledger.counters
+
+
+async def test_every_recorded_row_survives_kill_9_exactly_once(tmp_path):
+    promised = []
+    for number in range(KILLS):
+        process = start(tmp_path, "endlessly", f"run{number}")
+        opening, *ids = read_until_killed(process, random.randint(2, 3_000))
+        assert opening == "open"
+        promised += ids
+    found, counters = await recorded(tmp_path)
+    assert len(promised) > KILLS
+    assert set(promised) <= set(found)
+    assert len(found) == len(set(found))
+    assert len(found) <= len(promised) + KILLS  # at most the row whose id was not printed yet
+    assert counters.rows_rejected == 0
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
+async def test_two_processes_record_into_one_database(tmp_path):
+    ledger = Ledger.open(tmp_path, None, SystemClock())
+    processes = [start(tmp_path, "some", name, "1500") for name in ("left", "right")]
+    codes = [await asyncio.to_thread(process.wait, PATIENCE_S) for process in processes]
+    for process in processes:
+        process.communicate()
+    found = (await ledger.totals(0.0, 2e9))[0]
+    await ledger.close()
+    assert codes == [0, 0]
+    assert found.attempts == 3_000
+
+
+async def test_keys_changed_by_another_process_are_noticed_within_a_second(tmp_path):
+    ledger = Ledger.open(tmp_path, None, SystemClock())
+    process = start(tmp_path, "key", "visitor")
+    assert await asyncio.to_thread(process.stdout.readline) == "open\n"
+    key_id, secret = (await asyncio.to_thread(process.stdout.readline)).split()
+    key = await changed(ledger, secret, lambda key: key is not None)
+    assert (key.id, key.name, key.revoked_s) == (key_id, "visitor", None)
+    process.stdin.write("now\n")
+    process.stdin.flush()
+    assert await asyncio.to_thread(process.stdout.readline) == "revoked\n"
+    key = await changed(ledger, secret, lambda key: key.revoked_s is not None)
+    assert key.id == key_id
+    process.communicate(timeout=PATIENCE_S)
+    await ledger.close()
+
+
+async def changed(ledger, secret, wanted):
+    """The key of the secret, as soon as it is as wanted; at most a second from now."""
+    async with asyncio.timeout(1.0):
+        while not wanted(key := ledger.keys.identify(secret.encode())):
+            await ledger.list_keys(1)  # a trip to another thread: waits without a clock
+    return key
+
+
+async def test_a_full_disk_costs_rows_only_when_memory_is_full_too(tmp_path):
+    process = start(tmp_path, "cramped", "row")
+    said, _ = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
+    assert process.returncode == 0
+    opening, full, after = said.splitlines()
+    assert opening == "open"
+    assert full == "10007 7 False"
+    assert after == "10002 0 True"
+    found, counters = await recorded(tmp_path)
+    assert len(set(found)) == len(found) == 10_002
+    assert counters.rows_rejected == counters.rows_torn == 0
+    assert list((tmp_path / "journal").iterdir()) == []

@@ -1,0 +1,207 @@
+import hmac
+import string
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatemill.core.errors import InvalidValue, NotFound
+from gatemill.ledger import keys, queries, usage
+from gatemill.ledger.keys import LIVE_KEYS_MAX, KeyTable, ListedKey, Scope
+from gatemill.ledger.sqlite import Database
+from usage_rows import usage_row
+
+PEPPER = bytes(range(32))
+NOW_S = 1_000_000.0
+ID = st.text(string.ascii_lowercase + string.digits, min_size=10, max_size=10)
+
+
+@pytest.fixture
+def database(tmp_path):
+    opened = Database(tmp_path / "gatemill.db", writes=True)
+    opened.migrate(queries.migrations(), now_s=NOW_S)
+    yield opened
+    opened.close()
+
+
+def make(database, name="anna", **scope):
+    return keys.create(database, PEPPER, Scope(name, **scope), NOW_S)
+
+
+def identify(database, secret, now_s=NOW_S):
+    return keys.load(database, PEPPER, now_s).identify(secret.encode())
+
+
+@given(ID)
+def test_a_secret_says_its_public_id(key_id):
+    assert keys.public_id(keys.new_secret(key_id).encode()) == key_id
+
+
+@given(st.binary(max_size=80) | st.text(max_size=80).map(lambda text: f"gm-{text}".encode()))
+def test_anything_else_has_no_public_id(text):
+    parts = text.split(b"-")
+    shaped = len(parts) == 3 and [len(part) for part in parts] == [2, 10, 43]
+    assert shaped or keys.public_id(text) is None
+
+
+@given(ID, st.integers(0, 56), st.sampled_from([b"", b"!", b"\n", b"\xc3\xa9", b"--"]))
+def test_a_secret_with_one_character_changed_is_not_well_formed(key_id, place, other):
+    secret = keys.new_secret(key_id).encode()
+    assert keys.public_id(secret[:place] + other + secret[place + 1 :]) is None
+
+
+def test_secrets_do_not_repeat_and_use_the_whole_alphabet():
+    tails = [keys.new_secret("a" * 10)[14:] for _ in range(500)]
+    assert {len(tail) for tail in tails} == {43}
+    assert len({tail[:8] for tail in tails}) == 500
+    assert set("".join(tails)) == set(string.ascii_letters + string.digits)
+
+
+def test_a_new_key_is_identified_by_its_secret_only(database):
+    new = make(database, models=("gpt-*", "fast"), admin=True, expires_s=NOW_S + 5)
+    assert identify(database, new.secret) == new.key
+    assert identify(database, new.secret[:-1]) is None
+    assert identify(database, new.key.id) is None
+    assert new.key.models == ("gpt-*", "fast")
+    assert (new.key.admin, new.key.expires_s, new.key.created_s) == (True, NOW_S + 5, NOW_S)
+
+
+def test_the_database_holds_nothing_that_opens_the_door(database, tmp_path):
+    new = make(database)
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert new.key.id.encode() in stored
+    assert new.secret[14:].encode() not in stored
+    row = database.rows(queries.load("keys")["load_keys"], {"dead_since_s": 0.0})[0]
+    assert row["digest"] == hmac.digest(PEPPER, new.secret.encode(), "sha256").hex()
+    assert identify(database, row["digest"]) is None
+
+
+def test_another_pepper_knows_nobody(database):
+    new = make(database)
+    assert keys.load(database, bytes(32), NOW_S).identify(new.secret.encode()) is None
+
+
+def test_a_secret_of_any_length_is_looked_up_without_harm():
+    table = KeyTable(PEPPER, 1, {})
+    assert table.identify(b"") is None
+    assert table.identify(b"x" * 10_000_000) is None
+    assert len(table) == 0
+
+
+def test_every_change_raises_the_version(database):
+    seen = [keys.read_version(database)]
+    first = make(database)
+    seen.append(keys.read_version(database))
+    keys.rotate(database, PEPPER, first.key.id, 60.0, NOW_S)
+    seen.append(keys.read_version(database))
+    keys.revoke(database, first.key.id, NOW_S)
+    seen.append(keys.read_version(database))
+    assert seen == sorted(set(seen))
+    assert keys.load(database, PEPPER, NOW_S).version == seen[-1]
+
+
+def test_a_rotated_key_works_until_its_grace_ends(database):
+    old = make(database, models=("fast",), admin=True, expires_s=NOW_S + 900)
+    new = keys.rotate(database, PEPPER, old.key.id, 60.0, NOW_S + 1)
+    kept = identify(database, old.secret)
+    assert kept == msgspec.structs.replace(old.key, revoked_s=NOW_S + 61)
+    found = identify(database, new.secret)
+    assert found.id != old.key.id
+    assert (found.name, found.models, found.admin) == ("anna", ("fast",), True)
+    assert (found.expires_s, found.revoked_s) == (NOW_S + 900, None)
+
+
+@pytest.mark.parametrize("ended", ["revoked", "rotated", "expired"])
+def test_a_key_that_ended_or_is_being_replaced_is_not_rotated(database, ended):
+    key = make(database, expires_s=NOW_S + 5).key
+    now_s = NOW_S + 10 if ended == "expired" else NOW_S
+    if ended == "revoked":
+        keys.revoke(database, key.id, NOW_S)
+    if ended == "rotated":
+        keys.rotate(database, PEPPER, key.id, 60.0, NOW_S)
+    before = len(keys.listed(database, 10))
+    with pytest.raises(InvalidValue, match="Create a new key"):
+        keys.rotate(database, PEPPER, key.id, 60.0, now_s)
+    assert len(keys.listed(database, 10)) == before
+
+
+@pytest.mark.parametrize("grace_s", [-1.0, float("nan")])
+def test_a_grace_below_zero_is_refused(database, grace_s):
+    key = make(database).key
+    with pytest.raises(InvalidValue) as refused:
+        keys.rotate(database, PEPPER, key.id, grace_s, NOW_S)
+    assert refused.value.param == "grace_s"
+
+
+def test_revoking_ends_a_key_now_and_only_once(database):
+    key = make(database).key
+    assert keys.revoke(database, key.id, NOW_S + 1).revoked_s == NOW_S + 1
+    assert keys.revoke(database, key.id, NOW_S + 9).revoked_s == NOW_S + 1
+
+
+def test_revoking_cuts_a_grace_short(database):
+    old = make(database).key
+    keys.rotate(database, PEPPER, old.id, 3600.0, NOW_S)
+    assert keys.revoke(database, old.id, NOW_S + 1).revoked_s == NOW_S + 1
+
+
+def test_an_unknown_id_is_not_found_and_changes_nothing(database):
+    version = keys.read_version(database)
+    with pytest.raises(NotFound, match="keys list"):
+        keys.revoke(database, "nobody0000", NOW_S)
+    with pytest.raises(NotFound):
+        keys.rotate(database, PEPPER, "nobody0000", 1.0, NOW_S)
+    assert keys.read_version(database) == version
+
+
+def test_keys_are_listed_newest_first_with_their_last_use(database):
+    first, second = (
+        make(database, "first").key,
+        keys.create(database, PEPPER, Scope("second"), NOW_S + 1).key,
+    )
+    keys.revoke(database, first.id, NOW_S + 2)
+    usage.insert(database, [usage_row(n, key_id=first.id, at=float(n)) for n in range(3)])
+    ended = msgspec.structs.replace(first, revoked_s=NOW_S + 2)
+    assert keys.listed(database, 10) == [ListedKey(second, None), ListedKey(ended, 2.0)]
+    assert keys.listed(database, 1) == [ListedKey(second, None)]
+
+
+def test_a_key_long_dead_is_forgotten_by_the_table(database):
+    revoked, expired = make(database), make(database, expires_s=NOW_S + 1)
+    keys.revoke(database, revoked.key.id, NOW_S)
+    for secret in (revoked.secret, expired.secret):
+        assert identify(database, secret, NOW_S + keys.DEAD_KEYS_S - 1) is not None
+        assert identify(database, secret, NOW_S + keys.DEAD_KEYS_S + 1) is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "param"),
+    [
+        (Scope(""), "name"),
+        (Scope("  "), "name"),
+        (Scope("n" * 201), "name"),
+        (Scope("n", models=()), "models"),
+        (Scope("n", models=("",)), "models"),
+        (Scope("n", models=("m",) * 201), "models"),
+        (Scope("n", expires_s=NOW_S), "expires_s"),
+        (Scope("n", expires_s=float("nan")), "expires_s"),
+    ],
+)
+def test_a_key_that_makes_no_sense_is_refused_by_the_name_of_the_field(database, scope, param):
+    with pytest.raises(InvalidValue) as refused:
+        keys.create(database, PEPPER, scope, NOW_S)
+    assert refused.value.param == param
+    assert keys.listed(database, 10) == []
+
+
+def test_there_are_only_so_many_live_keys(database):
+    insert = queries.load("keys")["insert_key"]
+    with database.transaction():
+        database.run_many(
+            insert, ((str(n), "n", str(n), "[]", 0, 0.0, None) for n in range(LIVE_KEYS_MAX))
+        )
+    with pytest.raises(InvalidValue, match="Revoke some"):
+        make(database)
+    keys.revoke(database, "7", NOW_S)
+    make(database)
