@@ -22,15 +22,20 @@ def main(arguments: list[str]) -> int:
     """The exit code: 0, 1 when a run stopped, 2 when it could not begin."""
     asked = _parser().parse_args(arguments)
     try:
-        if asked.render:
-            result = msgspec.json.decode(Path(asked.render).read_bytes(), type=Result)
-        else:
-            result = _measured(asked, arguments)
+        result = _earlier(Path(asked.render)) if asked.render else _measured(asked, arguments)
     except BenchStopped as stopped:
         sys.stderr.write(f"bench: {stopped}\n")
         return stopped.code
     sys.stdout.write(table.render(result))
     return 0
+
+
+def _earlier(path: Path) -> Result:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Result)
+    except (OSError, msgspec.DecodeError) as error:
+        message = f"{path} is no result of an earlier run: {error}"
+        raise BenchStopped(message, code=2) from error
 
 
 def _measured(asked: argparse.Namespace, arguments: list[str]) -> Result:

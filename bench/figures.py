@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LIMIT = "nginx"
 OURS = "gatemill"
+PEER = "litellm"
 DIRECT = "direct"
 
 
@@ -104,11 +105,12 @@ def ratio(upper: Iterable[float], lower: Iterable[float]) -> Spread | None:
 
 
 def pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
-    """Who is compared with whom: ours, or the last subject, with each of the others."""
+    """Who is compared with whom: ours with each of the others; without ours, the nearest to it."""
     shown = [name for name in subjects if name != DIRECT]
     if not shown:
         return []
-    lead = OURS if OURS in shown else shown[-1]
+    strangers = {LIMIT: 1, PEER: 0}  # the limit leads only when it is alone
+    lead = OURS if OURS in shown else min(shown, key=lambda name: strangers.get(name, -1))
     return [(lead, other) for other in shown if other != lead]
 
 

@@ -55,7 +55,7 @@ FULL = Plan(
     latency_per_s=400.0,
     latency_samples=100,
     memory_chats=100_000,
-    memory_s=15.0,
+    memory_s=20.0,
     starts=5,
     slow_starts=3,
 )

@@ -22,6 +22,8 @@ from bench.failures import BenchStopped
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Whoever sets this variable would have all modules compiled anew at each start.
+_PYTHON = ("env", "-u", "PYTHONDONTWRITEBYTECODE")
 _PATH = "/v1/chat/completions"
 _LITELLM_KEY = "sk-bench-master"
 
@@ -213,7 +215,7 @@ def _litellm(place: Place, options: Options) -> Subject:
     url = f"http://127.0.0.1:{place.port}{_PATH}"
     return Subject(
         name="litellm",
-        command=("env", *variables, litellm_path(options) or "", *serve, "--num_workers", "1"),
+        command=(*_PYTHON, *variables, litellm_path(options) or "", *serve, "--num_workers", "1"),
         url=url,
         stream_url=url,
         setup="1 worker, master key, no database, log level ERROR, production mode",
@@ -225,7 +227,7 @@ def _gatemill(name: str, place: Place, source: Path | None, profile_path: Path |
     config_path = place.folder / "bench-config.toml"
     config_path.write_text(_GATEMILL.format(model=payloads.MODEL, upstream=place.upstream))
     data = place.folder / "data"
-    prefix = ("env", f"PYTHONPATH={source}") if source is not None else ()
+    prefix = (*_PYTHON, f"PYTHONPATH={source}") if source is not None else _PYTHON
     python: tuple[str, ...] = (sys.executable,)
     if profile_path is not None:
         python = (sys.executable, "-m", "cProfile", "-o", str(profile_path))

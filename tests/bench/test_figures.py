@@ -28,6 +28,7 @@ def test_rounds_at_or_below_zero_do_not_count():
     [
         (["nginx", "gatemill", "litellm"], [("gatemill", "nginx"), ("gatemill", "litellm")]),
         (["nginx", "litellm"], [("litellm", "nginx")]),
+        (["nginx", "mine", "litellm"], [("mine", "nginx"), ("mine", "litellm")]),
         (["direct", "nginx"], []),
         ([], []),
     ],

@@ -21,3 +21,8 @@ def test_asking_for_litellm_where_it_is_not_is_refused_with_code_2(tmp_path, cap
     missing, out = str(tmp_path / "no"), str(tmp_path / "out.json")
     assert main(["--only", "litellm", "--litellm", missing, "--out", out]) == 2
     assert "--litellm or $LITELLM_BIN" in capsys.readouterr().err
+
+
+def test_a_result_that_is_not_there_is_refused_with_code_2(tmp_path, capsys):
+    assert main(["--render", str(tmp_path / "none.json")]) == 2
+    assert "is no result of an earlier run" in capsys.readouterr().err

@@ -30,7 +30,12 @@ def test_gatemills_key_is_known_once_it_is_written(place):
 
 def test_another_checkout_is_started_from_its_sources(place, tmp_path):
     subject = subjects.build("before", place, Options(before=tmp_path))
-    assert subject.command[:3] == ("env", f"PYTHONPATH={tmp_path}/src", sys.executable)
+    assert subject.command[3:5] == (f"PYTHONPATH={tmp_path}/src", sys.executable)
+
+
+def test_gatemill_may_keep_its_compiled_modules(place):
+    subject = subjects.build("gatemill", place, Options())
+    assert subject.command[:4] == ("env", "-u", "PYTHONDONTWRITEBYTECODE", sys.executable)
 
 
 def test_any_proxy_can_be_a_subject(place):

@@ -81,6 +81,5 @@ async def test_a_warm_chat_stays_within_its_budget_of_python_calls(tmp_path: Pat
     assert answer.startswith(b"HTTP/1.1 200")
     files = {name for name, _ in counted}
     report = "\n".join(f"{n:3} {q} ({Path(f).name})" for (f, q), n in counted.most_common())
-    print(counted.total(), "calls in", len(files), "files\n" + report)
     assert 0 < counted.total() <= CALLS_MAX, report
     assert len(files) <= FILES_MAX, report

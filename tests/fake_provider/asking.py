@@ -129,6 +129,12 @@ async def read(reader: asyncio.StreamReader) -> Seen:
     return seen
 
 
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """All bytes until the connection ends."""
+    async with asyncio.timeout(PATIENCE_S):
+        return await reader.read()
+
+
 async def exchange(provider: FakeProvider, sent: bytes) -> Seen:
     """One request on a connection of its own."""
     reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)

@@ -16,11 +16,12 @@ PATIENCE_S = 30.0
 SCRIPT = Path(__file__).with_name("recording.py")
 
 
-def start(folder, *scene):
+def start(folder, *scene, log=None):
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(folder), *scene],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=log,
         env={"PYTHONPATH": str(SCRIPT.parents[1])},
         text=True,
     )
@@ -30,8 +31,10 @@ def read_until_killed(process, lines):
     """All complete lines that the process printed before its death."""
     said = [process.stdout.readline() for _ in range(lines)]
     process.kill()
-    rest, _ = process.communicate(timeout=PATIENCE_S)
-    return [line.strip() for line in [*said, *rest.splitlines(keepends=True)] if line[-1:] == "\n"]
+    # Not communicate(): it would forget what readline() has read ahead.
+    said += process.stdout.readlines()
+    process.communicate(timeout=PATIENCE_S)
+    return [line.strip() for line in said if line[-1:] == "\n"]
 
 
 async def recorded(folder):
@@ -96,7 +99,8 @@ async def changed(ledger, secret, wanted):
 
 
 async def test_a_full_disk_costs_rows_only_when_memory_is_full_too(tmp_path):
-    process = start(tmp_path, "cramped", "row")
+    with (tmp_path / "log").open("w") as log:  # which is on the full disk as well
+        process = start(tmp_path, "cramped", "row", log=log)
     said, _ = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
     assert process.returncode == 0
     opening, full, after = said.splitlines()

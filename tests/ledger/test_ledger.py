@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from gatemill.core.clock import FakeClock
-from gatemill.core.errors import InvalidValue, LedgerUnavailable, NotFound
-from gatemill.ledger.ledger import Ledger
+from gatemill.core.errors import InvalidValue, LedgerUnavailable, NotFound, Overloaded
+from gatemill.ledger.ledger import READS_MAX, Ledger
 from usage_rows import usage_row
 
 NOW_S = 1_763_700_000.0
@@ -48,9 +48,9 @@ async def test_recorded_rows_are_in_the_database_when_flushed_returns(ledger):
 async def test_rows_reach_the_database_without_anybody_asking(ledger):
     ledger.record(usage_row(1))
     async with asyncio.timeout(10.0):
-        while not await ledger.recent(1):
-            pass
-    assert ledger.counters.commits == 1
+        while ledger.counters.rows_pending:
+            await ledger.recent(1)  # a trip to another thread: waits without a clock
+    assert await ledger.recent(1) == [usage_row(1)]
 
 
 async def test_rows_recorded_together_share_a_commit(ledger):
@@ -80,6 +80,7 @@ async def test_closing_twice_is_closing_once(tmp_path):
 async def test_a_new_key_is_known_when_its_maker_hears_of_it(ledger):
     new = await ledger.create_key("anna", ["fast"], admin=True, expires_s=NOW_S + 9)
     assert ledger.keys.identify(new.secret.encode()) == new.key
+    assert ledger.identify(new.secret.encode()) == new.key
     assert (new.key.models, new.key.admin, new.key.expires_s) == (("fast",), True, NOW_S + 9)
 
 
@@ -184,6 +185,13 @@ async def test_rows_of_a_failing_database_wait_for_the_next_process(tmp_path):
     async with opened(tmp_path) as ledger:
         assert [row.request_id for row in await ledger.recent(10)] == ["req_1"]
         assert ledger.counters.rows_recovered == 1
+
+
+async def test_reports_beyond_the_limit_are_refused_and_the_others_made(ledger):
+    reports = [ledger.recent(1) for _ in range(READS_MAX + 3)]
+    answers = await asyncio.gather(*reports, return_exceptions=True)
+    assert [type(answer) for answer in answers[READS_MAX:]] == [Overloaded] * 3
+    assert answers[:READS_MAX] == [[]] * READS_MAX
 
 
 async def test_a_data_directory_that_cannot_be_made_is_named(tmp_path):

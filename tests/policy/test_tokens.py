@@ -24,8 +24,8 @@ def chat(content, **fields):
 
 
 def test_text_counts_in_utf8_bytes_whether_string_or_parts():
-    as_string = tokens.estimate_chat(chat("ü" * 400))
-    as_parts = tokens.estimate_chat(chat([{"type": "text", "text": "ü" * 400}]))
+    as_string = tokens.estimate_prompt(chat("ü" * 400))
+    as_parts = tokens.estimate_prompt(chat([{"type": "text", "text": "ü" * 400}]))
     assert as_string == 201  # 800 bytes of text and the role
     assert as_parts == 202  # and the part's type
 
@@ -35,12 +35,12 @@ def test_base64_counts_nothing_and_a_link_counts_its_letters():
     sound = {"type": "input_audio", "input_audio": {"data": "A" * 4000, "format": "wav"}}
     paper = {"type": "file", "file": {"file_data": "A" * 4000}}
     link = {"type": "image_url", "image_url": {"url": "https://host.example/" + "a" * 400}}
-    assert tokens.estimate_chat(chat([picture, sound, paper])) < 12
-    assert tokens.estimate_chat(chat([link])) > 100
+    assert tokens.estimate_prompt(chat([picture, sound, paper])) < 12
+    assert tokens.estimate_prompt(chat([link])) > 100
 
 
 def test_text_that_looks_like_a_data_url_still_counts():
-    assert tokens.estimate_chat(chat("data:" + "a" * 400)) > 100
+    assert tokens.estimate_prompt(chat("data:" + "a" * 400)) > 100
 
 
 def test_tools_count_with_their_names_and_other_fields_do_not():
@@ -48,20 +48,20 @@ def test_tools_count_with_their_names_and_other_fields_do_not():
         "type": "function",
         "function": {"name": "f", "parameters": {"properties": {"data": {"type": "string"}}}},
     }
-    bare = tokens.estimate_chat(chat("hello"))
-    assert tokens.estimate_chat(chat("hello", tools=[tool])) > bare + 10
-    assert tokens.estimate_chat(chat("hello", user="u" * 400, metadata={"a": "b" * 400})) == bare
+    bare = tokens.estimate_prompt(chat("hello"))
+    assert tokens.estimate_prompt(chat("hello", tools=[tool])) > bare + 10
+    assert tokens.estimate_prompt(chat("hello", user="u" * 400, metadata={"a": "b" * 400})) == bare
 
 
 def test_a_property_named_data_is_not_taken_for_a_file():
     def tool(name):
         return {"function": {"parameters": {"properties": {name: {"description": "d" * 400}}}}}
 
-    counts = {tokens.estimate_chat(chat("", tools=[tool(name)])) for name in ("data", "date")}
+    counts = {tokens.estimate_prompt(chat("", tools=[tool(name)])) for name in ("data", "date")}
     assert len(counts) == 1
     assert counts.pop() > 100
 
 
 def test_a_body_without_any_text_counts_nothing():
-    assert tokens.estimate_chat({}) == 0
-    assert tokens.estimate_chat({"messages": None, "tools": [], "response_format": 7}) == 0
+    assert tokens.estimate_prompt({}) == 0
+    assert tokens.estimate_prompt({"messages": None, "tools": [], "response_format": 7}) == 0

@@ -115,7 +115,7 @@ def test_without_text_it_says_so(messages):
 
 def test_usage_is_estimated_from_bytes():
     reply = answered(chat("a" * 400))
-    assert reply["usage"]["prompt_tokens"] == tokens.estimate_chat(chat("a" * 400)) == 101
+    assert reply["usage"]["prompt_tokens"] == tokens.estimate_prompt(chat("a" * 400)) == 101
     assert reply["usage"]["completion_tokens"] == 100
     assert reply["usage"]["total_tokens"] == 201
 

@@ -82,3 +82,19 @@ def test_a_secret_file_that_is_missing_empty_or_binary_is_refused(tmp_path: Path
 def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
     settings = loaded(tmp_path, '[server]\ndata_dir = "file:/etc/hostname"\n').settings
     assert settings.server.data_dir == "file:/etc/hostname"
+
+
+def test_an_option_that_is_no_text_takes_a_value_from_a_variable(tmp_path: Path) -> None:
+    text = '[server]\nport = "${PORT}"\nopenapi = "${SHOW}"\nallowed_hosts = "${HOSTS}"\n'
+    environ = {"PORT": "9000", "SHOW": "false", "HOSTS": '["a"]'}
+    server = loaded(tmp_path, text, environ).settings.server
+    assert (server.port, server.openapi, server.allowed_hosts) == (9000, False, ("a",))
+    assert refused(tmp_path, '[server]\nport = "${PORT}"\n', {"PORT": "x y"}) == [
+        'gatemill.toml:2: server.port: expected a whole number, found "x y"'
+    ]
+
+
+def test_a_value_in_quotes_without_a_variable_stays_a_text(tmp_path: Path) -> None:
+    assert refused(tmp_path, '[server]\nport = "9000"\n') == [
+        'gatemill.toml:2: server.port: expected a whole number, found "9000"'
+    ]

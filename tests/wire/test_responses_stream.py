@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 import openai_contract
 from calls import call_for
 from gatemill.core.call import Usage
 from gatemill.core.errors import UpstreamBadReply
-from gatemill.core.ports import Outgoing
-from gatemill.providers import echo
-from gatemill.providers.openai import OpenAIReader
-from gatemill.wire import completions, responses, sse
+from gatemill.wire import responses, sse
 from gatemill.wire.responses import thinking
 from gatemill.wire.responses.stream import ANSWER_CHARS_MAX
-from gatemill.wire.translation import Translation
 
 SDK_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 USAGE = Usage(input=5, cache_read=3, cache_write=2, output=7, reasoning=4)
@@ -84,16 +79,6 @@ def assert_sound(events):
 
 def names(events):
     return [event["type"].removeprefix("response.") for event in events]
-
-
-def answered(message, finish="stop", usage=USAGE, **asked):
-    call = call_for(responses, {"model": "m", "input": "hi", **asked})
-    choice = {"index": 0, "message": message, "finish_reason": finish}
-    completion = {"id": "chatcmpl-1", "created": 17, "model": "up-1", "choices": [choice]}
-    reply = msgspec.json.decode(responses.from_chat(completion, call, usage))
-    openai_contract.validate("Response", reply)
-    Response.model_validate(reply)
-    return reply
 
 
 def test_a_text_streams_in_the_order_that_the_api_defines():
@@ -282,7 +267,6 @@ def test_an_answer_that_was_cut_off_is_incomplete(finish, reason):
     last = events[-1]["response"]
     assert last["incomplete_details"] == {"reason": reason}
     assert [item["status"] for item in last["output"]] == ["completed", "incomplete"]
-    assert answered({"content": "a"}, finish=finish)["output"][0]["status"] == "incomplete"
 
 
 def test_an_answer_without_words_has_no_items():
@@ -306,81 +290,6 @@ def test_a_choice_that_says_nothing_changes_nothing():
     writer.write({"choices": [{"index": 0, "finish_reason": "length"}]})
     writer.finish(USAGE)
     assert (writer.response["status"], writer.response["output"]) == ("incomplete", [])
-
-
-def test_what_was_asked_is_repeated_with_the_apis_defaults():
-    function = {"type": "function", "name": "f"}
-    asked = {
-        "instructions": "Be brief.",
-        "metadata": {"a": "b"},
-        "temperature": 0.5,
-        "tools": [function, {"type": "custom", "name": "c"}],
-        "tool_choice": "required",
-        "parallel_tool_calls": False,
-        "max_output_tokens": 20,
-        "text": {"verbosity": "low"},
-        "reasoning": {"effort": "low"},
-        "store": True,
-        "user": "u",
-    }
-    reply = answered({"content": "a"}, **asked)
-    changed = {
-        "store": False,
-        "tools": [{**function, "parameters": None, "strict": None}, asked["tools"][1]],
-        "text": {"verbosity": "low", "format": {"type": "text"}},
-    }
-    for name, value in {**asked, **changed, "top_p": 1.0, "truncation": "disabled"}.items():
-        assert reply[name] == value, name
-    bare = answered({"content": "a"}, metadata=None)
-    assert (bare["metadata"], bare["tools"], bare["tool_choice"]) == ({}, [], "auto")
-
-
-def test_a_complete_answer_has_every_kind_of_item():
-    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    message = {
-        "role": "assistant",
-        "content": "Yes.",
-        "reasoning_content": "Hm.",
-        "tool_calls": [call, {"id": "c2", "type": "custom", "custom": {"name": "c", "input": "x"}}],
-    }
-    reply = answered(message, finish="tool_calls")
-    assert [item["type"] for item in reply["output"]] == [
-        "reasoning",
-        "message",
-        "function_call",
-        "custom_tool_call",
-    ]
-    assert [item.get("call_id") for item in reply["output"][2:]] == ["c1", "c2"]
-    assert len({item["id"] for item in reply["output"]}) == 4
-
-
-def test_a_call_without_an_id_gets_one():
-    message = {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
-    assert answered(message)["output"][0]["call_id"] == "call_fc_req1_0"
-
-
-def test_the_service_tier_that_served_is_told():
-    call = call_for(responses, {"model": "m", "input": "hi", "service_tier": "auto"})
-    completion = {"service_tier": "flex", "choices": [{"message": {"content": "a"}}]}
-    assert (
-        msgspec.json.decode(responses.from_chat(completion, call, USAGE))["service_tier"] == "flex"
-    )
-
-
-@pytest.mark.parametrize(
-    "completion",
-    [
-        {},
-        {"choices": []},
-        {"choices": "x"},
-        {"choices": [{"message": {"content": 5}}]},
-        {"choices": [{"message": {"tool_calls": [{"id": "c"}]}}]},
-    ],
-)
-def test_an_answer_of_another_shape_is_the_providers_fault(completion):
-    call = call_for(responses, {"model": "m", "input": "hi"})
-    with pytest.raises(UpstreamBadReply):
-        responses.from_chat(completion, call, USAGE)
 
 
 def test_an_endless_answer_is_cut_off():
@@ -411,36 +320,3 @@ def test_any_order_of_pieces_makes_a_sound_stream(deltas, finish):
         if part["type"] == "output_text"
     ]
     assert "".join(shown) == said
-
-
-ECHOED = echo.respond(
-    Outgoing(
-        "/chat/completions",
-        msgspec.json.encode(
-            {
-                "model": "echo",
-                "messages": [{"role": "user", "content": "Grüße  an\nalle 🌍 hier"}],
-                "stream": True,
-                "stream_options": {"include_usage": True},
-            }
-        ),
-    ),
-    now_s=17.0,
-)
-UPSTREAM = b"".join(ECHOED) if isinstance(ECHOED, tuple) else b""
-
-
-def through(surface, parts, body):
-    way = Translation(OpenAIReader(), surface.writer(call_for(surface, body)))
-    return b"".join(map(way.feed, parts)) + way.finish()
-
-
-@given(st.lists(st.integers(0, len(UPSTREAM)), max_size=8))
-def test_any_cut_of_an_upstream_stream_gives_the_callers_same_bytes(cuts):
-    edges = [0, *sorted(cuts), len(UPSTREAM)]
-    parts = [UPSTREAM[a:b] for a, b in pairwise(edges)]
-    for surface, field in ((responses, "input"), (completions, "prompt")):
-        body = {"model": "m", field: "hi", "stream": True}
-        whole = through(surface, [UPSTREAM], body)
-        assert through(surface, parts, body) == whole
-        assert "alle 🌍 ".encode() in whole

@@ -20,7 +20,9 @@ app = typer.Typer(
 @app.command("show")
 def show(
     config: Annotated[Path | None, typer.Option(help="Configuration file.")] = None,
-    origin: Annotated[bool, typer.Option("--origin", help="Also say where each value came from.")] = False,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Also say where each value came from.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print every value that is in effect."""

@@ -18,5 +18,7 @@ class Invalid(Failure):
 
     def __init__(self, lines: list[str]) -> None:
         count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
-        super().__init__(f"{count} in the configuration", fix="gatemill check", code=2)
+        super().__init__(
+            f"{count} in the configuration", fix="docs/settings.md lists every option", code=2
+        )
         self.lines = lines

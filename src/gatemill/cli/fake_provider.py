@@ -18,7 +18,7 @@ def fake_provider(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.")] = 8800,
 ) -> None:
-    """Run a scripted provider that speaks OpenAI's and Anthropic's formats."""
+    """Run a scripted upstream to test against."""
     import asyncio
 
     from gatemill.fake_provider.server import serve_forever
@@ -27,7 +27,9 @@ def fake_provider(
         asyncio.run(serve_forever(host, port, _on_ready))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise Failure(f"cannot listen on {host}:{port}: {error}", fix="--host 127.0.0.1") from error
+            raise Failure(
+                f"cannot listen on {host}:{port}: {error}", fix="--host 127.0.0.1"
+            ) from error
         raise Failure(f"port {port} is in use", fix=f"--port {port + 1}") from error
 
 

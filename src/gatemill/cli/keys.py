@@ -42,7 +42,6 @@ def create(
     expires: Annotated[str | None, typer.Option(help="Lifetime, such as 12h or 30d.")] = None,
     config: Config = None,
     data_dir: DataDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Make a key. Its secret is printed once and stored nowhere."""
     lifetime_s = None if expires is None else _duration_s(expires, "--expires")
@@ -52,7 +51,7 @@ def create(
         until_s = None if lifetime_s is None else now_s + lifetime_s
         return await ledger.create_key(name, names, admin=admin, expires_s=until_s)
 
-    _show_new(_with_ledger(config, data_dir, work, makes=True), as_json=as_json)
+    _show_new(_with_ledger(config, data_dir, work, makes=True))
 
 
 @app.command("ls")
@@ -89,7 +88,6 @@ def rotate(
     grace: Annotated[str, typer.Option(help="Time for which the old key still works.")] = "1h",
     config: Config = None,
     data_dir: DataDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Replace a key: a new one with the same rights; the old one ends after the grace."""
     grace_s = _duration_s(grace, "--grace")
@@ -98,7 +96,7 @@ def rotate(
         return await ledger.rotate_key(_id(key_id), grace_s)
 
     new = _with_ledger(config, data_dir, work)
-    _show_new(new, as_json=as_json)
+    _show_new(new)
     note(f"{_id(key_id)} works for {grace} more.")
 
 
@@ -151,11 +149,8 @@ def _with_ledger(
     return asyncio.run(run())
 
 
-def _show_new(new: NewKey, *, as_json: bool) -> None:
+def _show_new(new: NewKey) -> None:
     key = new.key
-    if as_json:
-        print_json({**_as_json(key, key.created_s, last_used=None), "secret": new.secret})
-        return
     rights = f"models {','.join(key.models)}" + (", admin" if key.admin else "")
     until = f", until {_when(key.expires_s)}" if key.expires_s else ""
     note(f"{key.name}: id {key.id}, {rights}{until}. The secret is shown this once:")
@@ -201,5 +196,7 @@ def _id(text: str) -> str:
 def _duration_s(text: str, option: str) -> float:
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
-        raise Failure(f"{option} {text}: not a duration", fix=f"{option} 30d, 12h, 90m or 45s", code=2)
+        raise Failure(
+            f"{option} {text}: not a duration", fix=f"{option} 30d, 12h, 90m or 45s", code=2
+        )
     return float(match[1]) * _UNIT_S[match[2]]

@@ -26,7 +26,9 @@ def serve(
         Path | None, typer.Option(help="Configuration file; by default ./gatemill.toml, if any.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes any free one.")
+    ] = None,
     data_dir: Annotated[
         str | None, typer.Option(help="Folder of the database and the development key.")
     ] = None,
@@ -51,7 +53,9 @@ def _unable(loaded: Loaded, error: OSError) -> Failure:
             fix=f"gatemill serve --port {server.port + 1}, or stop the other program",
         )
     if error.errno == errno.EACCES:
-        return Failure(f"not allowed: {error}", fix="choose a port above 1023 and a folder of yours")
+        return Failure(
+            f"not allowed: {error}", fix="choose a port above 1023 and a folder of yours"
+        )
     return Failure(f"cannot start: {error}", fix="check server.host, server.data_dir and ca_file")
 
 
@@ -65,6 +69,7 @@ def _banner(loaded: Loaded, info: dict[str, Any]) -> None:
     out.print(
         f"gatemill {__version__}  ready in {info['ready_s']:.1f} s   pid {os.getpid()} · config: {source}",
         style="bold",
+        soft_wrap=True,
     )
     for label, text in _lines(loaded, info):
         out.print(f"  {label:<9}", text, sep="", soft_wrap=True)
@@ -92,7 +97,7 @@ def _lines(loaded: Loaded, info: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _models(loaded: Loaded) -> str:
-    """ "echo ✓ built in │ gpt-* ✓ OPENAI_API_KEY │ claude-* - set ANTHROPIC_API_KEY"."""
+    """One line, like: echo ✓ built in │ gpt-* ✓ OPENAI_API_KEY │ claude-* - set ANTHROPIC_API_KEY."""
     from gatemill.settings import path_text
 
     by_origin: dict[str, list[str]] = {}

@@ -112,6 +112,7 @@ class TargetSettings(Struct, frozen=True):
     query: str = ""  # e.g. "api-version=2024-10-21"
     headers: tuple[tuple[str, str], ...] = ()
     stream_usage: bool = True  # the upstream understands stream_options.include_usage
+    output_field: str = "max_completion_tokens"  # what an OpenAI dialect calls its output limit
     output_default: int = 4096  # max_tokens for dialects that require one
     refuse_hints: bool = False  # unsupported harmless parameters are refused instead of reported
 

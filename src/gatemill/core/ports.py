@@ -65,6 +65,11 @@ class Source(Protocol):
 class Stream(Source, Protocol):
     """An answer that flows, and says when it is over."""
 
+    @property
+    def sent_events(self) -> int:
+        """Events that have left so far."""
+        ...
+
     def on_end(self, settle: Callable[[GatemillError | None], bytes]) -> None:
         """`settle` is called once, and gives the last bytes to send."""
 

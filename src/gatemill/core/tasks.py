@@ -37,5 +37,6 @@ def begin(
     The caller keeps the reference and sees its end; for work that somebody waits for.
     """
     if _EAGER:
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+        eager: Any = {"eager_start": True}
+        return asyncio.Task(coroutine, loop=loop, **eager)
     return loop.create_task(coroutine)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from gatemill.core.ports import Source
+    from gatemill.core.ports import Source, Stream
     from gatemill.edge.door import Door
     from gatemill.edge.hot import Answer
 
@@ -127,7 +127,7 @@ class Buffer:
         return data
 
 
-async def _flow(send: Send, answer: Answer, stream: Source, gone: asyncio.Future[None]) -> None:
+async def _flow(send: Send, answer: Answer, stream: Stream, gone: asyncio.Future[None]) -> None:
     buffer = Buffer(stream)
     stream.attach(buffer)
     try:
@@ -141,7 +141,11 @@ async def _flow(send: Send, answer: Answer, stream: Source, gone: asyncio.Future
             data = buffer.take()
             if buffer.ended and buffer.error is not None:
                 data += failures.event(
-                    buffer.error, answer.operation, answer.family, answer.request_id
+                    buffer.error,
+                    answer.operation,
+                    answer.family,
+                    answer.request_id,
+                    stream.sent_events,
                 )
             more = not buffer.ended
             await send({"type": "http.response.body", "body": data, "more_body": more})

@@ -38,14 +38,15 @@ def media_type(family: str) -> bytes:
     return b"application/problem+json" if family == "problem" else b"application/json"
 
 
-def event(error: GatemillError, operation: str, family: str, request_id: str) -> bytes:
-    """The one event that ends a stream which failed after it had begun."""
+def event(
+    error: GatemillError, operation: str, family: str, request_id: str, sent_events: int
+) -> bytes:
+    """The one event that ends a stream which failed after `sent_events` events had left."""
     if family == "anthropic":
         return sse.event(body(error, family, request_id), "error")
     if operation == "responses":
-        # The Responses API has flat error events. Their number in the sequence is only known to
-        # whoever counted; clients order by arrival.
-        flat = {"type": "error", **_openai(error), "sequence_number": 0}
+        # The Responses API has flat error events, numbered like all others.
+        flat = {**_openai(error), "type": "error", "sequence_number": sent_events}
         return sse.event(_encode(flat), "error")
     return sse.event(body(error, family, request_id))
 

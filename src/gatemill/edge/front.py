@@ -29,7 +29,7 @@ from gatemill.gateway.parts import Caller
 from gatemill.gateway.settle import refused
 
 if TYPE_CHECKING:
-    from gatemill.core.ports import Source
+    from gatemill.core.ports import Stream
     from gatemill.edge.door import Door
     from gatemill.edge.hot import Answer
 
@@ -78,7 +78,7 @@ class Front(asyncio.Protocol):
         self._ready: list[tuple[Arrival, str, bool]] = []  # read ahead, waiting for their turn
         self._task: asyncio.Task[None] | None = None  # the answer under way
         self._answer: Answer | None = None  # set while a stream flows
-        self._stream: Source | None = None
+        self._stream: Stream | None = None
         self._keep = True  # the peer wants to use the connection again
         self._http10 = False
         self._closing = False
@@ -272,11 +272,15 @@ class Front(asyncio.Protocol):
     def close(self, error: GatemillError | None) -> None:
         """The stream is over."""
         answer, self._answer = self._answer, None
-        self._stream = None
-        if self._transport is None or answer is None:
+        stream, self._stream = self._stream, None
+        if self._transport is None or answer is None or stream is None:
             return
         if error is not None:
-            self._chunk(failures.event(error, answer.operation, answer.family, answer.request_id))
+            self._chunk(
+                failures.event(
+                    error, answer.operation, answer.family, answer.request_id, stream.sent_events
+                )
+            )
         if not self._http10:
             self._transport.write(b"0\r\n\r\n")
         self._done()
@@ -372,7 +376,7 @@ class Front(asyncio.Protocol):
             )
         )
 
-    def _flow(self, answer: Answer, stream: Source) -> None:
+    def _flow(self, answer: Answer, stream: Stream) -> None:
         assert self._transport is not None
         if self._http10:
             self._keep = False

@@ -14,7 +14,7 @@ from gatemill.gateway.pipeline import answer
 
 if TYPE_CHECKING:
     from gatemill.core.call import Reply
-    from gatemill.core.ports import Source
+    from gatemill.core.ports import Stream
     from gatemill.gateway.parts import Caller, Gateway
 
 PATHS = {
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
     status: int
     headers: bytes
     body: bytes
-    stream: Source | None
+    stream: Stream | None
     operation: str
     family: str
     request_id: str

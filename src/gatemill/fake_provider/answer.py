@@ -97,7 +97,7 @@ def answer(asked: Asked) -> tuple[Answer, Mapping[str, float]]:
     else:
         failed = _refusal(asked, endpoint)
         if failed is None:
-            failed, faults = _script(asked, path)
+            failed, faults = _script(asked)
         made = failed or _fulfil(asked, endpoint, faults)
     if not isinstance(made, Answer):
         made = _failure(made, vendor, asked.row.sequence, faults)
@@ -131,9 +131,9 @@ def _refusal(asked: Asked, endpoint: Endpoint) -> Failure | None:
     return None
 
 
-def _script(asked: Asked, path: str) -> tuple[Failure | None, Mapping[str, float]]:
+def _script(asked: Asked) -> tuple[Failure | None, Mapping[str, float]]:
     """The faults that this request meets, or why its model name is not understood."""
-    model = asked.body.get("model") or _deployment(path)
+    model = asked.body.get("model") or _deployment(asked.request.target)
     if not isinstance(model, str) or not model:
         return failures.invalid("model: field required", "model"), NO_FAULTS
     asked.row.model = model
@@ -145,9 +145,9 @@ def _script(asked: Asked, path: str) -> tuple[Failure | None, Mapping[str, float
     return None, script.faults(asked.counts.next(model)) if script.first else script.always
 
 
-def _deployment(path: str) -> str:
-    """Azure's model: the segment after /deployments/, to which a `+fault` may belong."""
-    return path.partition("/deployments/")[2].partition("/")[0]
+def _deployment(target: str) -> str:
+    """Azure's model: the segment after /deployments/, faults included."""
+    return unquote(target.partition("/deployments/")[2].partition("/")[0])
 
 
 def _fulfil(asked: Asked, endpoint: Endpoint, faults: Mapping[str, float]) -> Answer | Failure:
@@ -238,5 +238,5 @@ def decoded(body: bytes) -> Any:
     """The JSON value; None when the body is empty or not JSON."""
     try:
         return msgspec.json.decode(body) if body else None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -90,6 +90,10 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._refuse(400)
+        # Outside the parser, which would take a fault of ours for one of the client's.
+        if self._steps is None and self._waiting and not self._deaf:
+            self._begin(self._waiting.popleft())
+            self._advance()
 
     def eof_received(self) -> bool:
         """A client that says no more is taken to have left, as most servers do."""
@@ -148,9 +152,9 @@ class Connection(asyncio.Protocol):
             self._refuse(413)
 
     def on_message_complete(self) -> None:
-        """The request is whole: it is answered now, or after those before it."""
-        if self._deaf:
-            return
+        """The request is whole: it is answered once those before it are."""
+        if len(self._waiting) >= PIPELINE_MAX:
+            self._refuse(429)
         request = Request(
             method=self._parser.get_method().decode("latin-1"),
             target=self._target.decode("latin-1"),
@@ -160,13 +164,7 @@ class Connection(asyncio.Protocol):
             keeps_alive=self._parser.should_keep_alive(),
             arrived_s=self._arrived_s,
         )
-        if self._steps is None:
-            self._begin(request)
-            self._advance()
-        elif len(self._waiting) < PIPELINE_MAX:
-            self._waiting.append(request)
-        else:
-            self._refuse(429)
+        self._waiting.append(request)
 
     def _reset_request(self, arrived_s: float) -> None:
         """An empty request; written by the parser's calls, read by on_message_complete."""

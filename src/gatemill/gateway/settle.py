@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from gatemill.core.call import Usage, UsageRow
 from gatemill.core.money import microusd
 from gatemill.observe.access import Access
-from gatemill.policy import tokens
 from gatemill.policy.price import cost_pico
+from gatemill.upstream.attempt import estimated
 
 if TYPE_CHECKING:
     from gatemill.core.call import Attempt, Call
@@ -127,7 +127,7 @@ def _usage(call: Call, attempt: Attempt) -> Usage:
     # Answer: about one token an event.
     said = said or _NOTHING
     return Usage(
-        input=said.input if said.prompt else tokens.estimate(len(call.body)),
+        input=said.input if said.prompt else estimated(call, 0).input,
         cache_read=said.cache_read,
         cache_write=said.cache_write,
         output=max(said.output, attempt.events),

@@ -10,8 +10,6 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from gatemill.core.errors import InvalidValue, LedgerUnavailable
 from gatemill.ledger import queries
 
@@ -126,7 +124,6 @@ class Database:
                 param=doing,
             ) from error
         except sqlite3.Error as error:
-            structlog.get_logger().debug("sqlite_failed", doing=doing, reason=str(error))
             raise LedgerUnavailable(
                 f"The database {self._path} cannot be used ({_kind(error)}). Check that the disk"
                 " has space, that this user may write there, and that no other program holds a"

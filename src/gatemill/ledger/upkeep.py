@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections import deque
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -56,7 +56,10 @@ class Counters(Struct):
 
 
 class Condition:
-    """A state that is logged when it changes."""
+    """A state that is logged when it changes.
+
+    A log on the same full disk cannot be written either; that must not stop what it reports.
+    """
 
     __slots__ = ("_name", "holds")
 
@@ -68,13 +71,15 @@ class Condition:
         """Logged, if it held until now."""
         if self.holds:
             self.holds = False
-            structlog.get_logger().error(f"{self._name}_failing", reason=reason)
+            with suppress(OSError):
+                structlog.get_logger().error(f"{self._name}_failing", reason=reason)
 
     def works(self) -> None:
         """Logged, if it had failed."""
         if not self.holds:
             self.holds = True
-            structlog.get_logger().warning(f"{self._name}_works_again")
+            with suppress(OSError):
+                structlog.get_logger().warning(f"{self._name}_works_again")
 
 
 class Upkeep:
@@ -146,9 +151,7 @@ class Upkeep:
                 pepper.bind(database, self.pepper)
             self._recover(database)
             self.keys = keys.load(database, self.pepper, self._clock.unix_s())
-            self.journal = journal.Journal(
-                self._folder, journal.FILE_BYTES, journal.FILE_BYTES_MAX
-            )
+            self.journal = journal.Journal(self._folder, journal.FILE_BYTES, journal.FILE_BYTES_MAX)
             cleanup.pop_all()
         return database
 

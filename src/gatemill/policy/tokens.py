@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
 BYTES_PER_TOKEN = 4
 
-# Text the model reads. Everything else in a chat body steers the call and is not part of the prompt.
-_PROMPT_FIELDS = ("messages", "tools", "functions", "response_format")
+# Text the model reads. Everything else in a body steers the call and is not part of the prompt.
+_PROMPT_FIELDS = (
+    *("messages", "input", "prompt", "text", "system", "instructions"),
+    *("tools", "functions", "response_format"),
+)
+_SCHEMAS = frozenset(("tools", "functions", "response_format"))
 # Fields whose strings are files, sound or signatures in base64, not text.
 _BINARY_FIELDS = frozenset(("data", "file_data", "signature", "encrypted_content"))
 
@@ -28,8 +32,8 @@ def estimate(text_bytes: int) -> int:
     return -(-text_bytes // BYTES_PER_TOKEN)
 
 
-def estimate_chat(body: Json) -> int:
-    """Prompt tokens of a chat completion request: messages, tools and the answer's schema.
+def estimate_prompt(body: Json) -> int:
+    """Prompt tokens of a request in any of our formats: its texts, tools and the answer's schema.
 
     Names of fields count in tools and schemas, where the model reads them, and not in messages.
     Data URLs and base64 fields count nothing; a picture's tokens depend on its size and the model.
@@ -37,7 +41,7 @@ def estimate_chat(body: Json) -> int:
     text_bytes = 0
     for name in _PROMPT_FIELDS:
         if value := body.get(name):
-            text_bytes += _text_bytes(value, names=name != "messages")
+            text_bytes += _text_bytes(value, names=name in _SCHEMAS)
     return estimate(text_bytes)
 
 

@@ -27,6 +27,7 @@ from gatemill.core.errors import (
 )
 from gatemill.wire import chat, fields
 from gatemill.wire.failure import clean, retry_after_s
+from gatemill.wire.messages.plain import plain
 from gatemill.wire.passage import in_band_failure
 
 if TYPE_CHECKING:
@@ -59,11 +60,15 @@ def secret_headers(secret: str) -> tuple[tuple[str, str], ...]:
 
 
 def encode(chat_request: Json, call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
-    """The hub's request is this dialect's own; only model and stream_options are set."""
+    """The hub's request is this dialect's own, without the hub's extensions."""
+    chat_request, dropped = plain(chat_request)
     body = {**chat_request, "model": target.model}
+    limit = body.pop("max_completion_tokens", None)
+    if limit is not None:
+        body[target.settings.output_field] = limit
     if call.head.stream and target.settings.stream_usage:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-    return fields.encode(body), ()
+    return fields.encode(body), dropped
 
 
 def decode(body: bytes, call: Call) -> tuple[Json, Usage | None]:

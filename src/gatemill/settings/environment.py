@@ -7,14 +7,13 @@ GATEMILL_SERVER__ALLOWED_HOSTS='["a", "b"]'.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from gatemill.settings.errors import ConfigError, Origin, Path
 from gatemill.settings.layers import Layer
-from gatemill.settings.schema import keys_at, takes_text, type_at
+from gatemill.settings.references import meaning
+from gatemill.settings.schema import keys_at, type_at
 
 PREFIX = "GATEMILL_"
 # Read elsewhere: by the search for the file, by `gatemill chat`, and by the test suite.
@@ -42,7 +41,7 @@ def overrides(
         path = _ALIASES.get(name) or _path(name, below)
         if path is None:
             errors.append(ConfigError(origin, "", "unknown setting" + _nearest(name)))
-        elif not layer.put(path, _value(path, environ[name]), origin):
+        elif not layer.put(path, meaning(path, environ[name]), origin):
             errors.append(ConfigError(origin, "", "contradicts another GATEMILL_ variable"))
     return layer
 
@@ -66,16 +65,6 @@ def _path(name: str, below: Mapping[str, Any]) -> Path | None:
 
 def _folded(word: str) -> str:
     return word.lower().replace("-", "_").replace(".", "_")
-
-
-def _value(path: Path, text: str) -> Any:
-    """`text` itself where a text is expected, otherwise what it means in TOML, if anything."""
-    if takes_text(path) and not text.startswith('"'):
-        return text
-    try:
-        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
-    except tomllib.TOMLDecodeError:
-        return text  # validation says what was expected
 
 
 def _nearest(name: str) -> str:

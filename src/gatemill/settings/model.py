@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from gatemill.policy.price import USD_PER_MTOK_MAX
 from gatemill.settings.secret import Secret
@@ -107,6 +115,12 @@ class Timeout(Section):
     between_chunks_s: Seconds = Field(60.0, description="Longest silence within a stream.")
     total_s: Seconds = Field(600.0, description="Time for one attempt as a whole.")
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, handler(schema)]}
+
     @model_validator(mode="before")
     @classmethod
     def _from_number(cls, value: Any) -> Any:
@@ -116,6 +130,14 @@ class Timeout(Section):
 
 class Provider(Section):
     """One place that models are called at; its name stands before the slash in `provider/model`."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        shown = handler(schema)
+        del shown["required"]  # the kind, which a provider named like one need not say
+        return shown
 
     kind: Kind = Field(
         description="What it speaks: a dialect or a vendor; by default the name of the provider."
@@ -156,6 +178,12 @@ class Target(Section):
         description="The provider's name of the model; `*` is the name that was asked for.",
     )
     weight: Count = Field(1, description="Share of the requests, relative to the other targets.")
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "pattern": "^[^/]+/.+"}, handler(schema)]}
 
     @model_validator(mode="before")
     @classmethod

@@ -1,17 +1,19 @@
 """Texts that stand for others: "${VARIABLE}" and "file:/path". Rule: a reference that leads nowhere is an error.
 
-"$${" is a literal "${".
+"$${" is a literal "${". Where no text is expected, the variable holds a TOML value: port = "${PORT}".
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path as File
 from typing import Any
 
 from gatemill.settings.errors import Path
-from gatemill.settings.schema import is_secret
+from gatemill.settings.schema import is_secret, takes_text, type_at
 
 SECRET_BYTES_MAX = 65_536
 _REFERENCE = re.compile(r"\$(\$\{)|\$\{([^}]*)\}")
@@ -43,7 +45,17 @@ def resolved(
     return tree if environ is None else _expanded(tree, environ, problems, path)
 
 
-def _expanded(text: str, environ: Mapping[str, str], problems: list[Problem], path: Path) -> str:
+def meaning(path: Path, text: str) -> Any:
+    """`text` itself where a text is expected, otherwise what it means in TOML, if anything."""
+    if type_at(path) is None or (takes_text(path) and not text.startswith('"')):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # validation says what was expected
+
+
+def _expanded(text: str, environ: Mapping[str, str], problems: list[Problem], path: Path) -> Any:
     def value(match: re.Match[str]) -> str:
         if match[1]:
             return match[1]
@@ -56,7 +68,8 @@ def _expanded(text: str, environ: Mapping[str, str], problems: list[Problem], pa
             return environ[name]
         return match[0]
 
-    return _REFERENCE.sub(value, text)
+    expanded = _REFERENCE.sub(value, text)
+    return expanded if expanded == text or takes_text(path) else meaning(path, expanded)
 
 
 def _from_file(text: str, problems: list[Problem], path: Path) -> str:

@@ -10,10 +10,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gatemill.core.call import Attempt, Reply, Usage
-from gatemill.core.errors import ClientGone, DeadlineExceeded, GatemillError
+from gatemill.core.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    GatemillError,
+    UnsupportedParameter,
+)
 from gatemill.core.ports import Incoming, Outgoing
 from gatemill.policy import tokens
 from gatemill.upstream.relay import Relay, not_a_stream
+from gatemill.wire import count_tokens, fields
 from gatemill.wire.translation import Translation
 
 if TYPE_CHECKING:
@@ -56,6 +62,11 @@ async def attempt(
 async def _complete(
     target: Target, surface: Surface, call: Call, tried: Attempt, now: Callable[[], float]
 ) -> Reply:
+    if call.operation == count_tokens.NAME and not speaks(target, call.operation):
+        # Nobody has to be asked: where the provider cannot count, we estimate.
+        tried.first_byte_s = tried.ended_s = now()
+        tried.usage, tried.status = Usage(estimated=True), 200
+        return Reply(call=call, body=count_tokens.estimate(call.body))
     out, native = _outgoing(target, surface, call)
     got = await target.transport.exchange(out, target.timeouts, call.deadline_s)
     tried.first_byte_s = tried.ended_s = now()
@@ -63,11 +74,11 @@ async def _complete(
         raise target.dialect.failure(got.status, got.headers, got.body)
     if native:
         usage = surface.usage(got.body)
-        tried.usage = usage or _estimate(call, len(got.body))
+        tried.usage = usage or estimated(call, len(got.body))
         body = got.body
     else:
         chat, usage = target.dialect.decode(got.body, call)
-        tried.usage = usage or _estimate(call, len(got.body))
+        tried.usage = usage or estimated(call, len(got.body))
         body = surface.from_chat(chat, call, tried.usage)
     tried.status = 200
     return Reply(call=call, body=body)
@@ -108,14 +119,22 @@ def _outgoing(target: Target, surface: Surface, call: Call) -> tuple[Outgoing, b
         )
         call.reported = ()
         return Outgoing(dialect.route(call.operation, target), body, call.headers), True
-    body, call.reported = dialect.encode(surface.to_chat(call.body, call), call, target)
+    call.reported = ()
+    chat = surface.to_chat(call.body, call)  # adds what the hub cannot carry
+    body, hints = dialect.encode(chat, call, target)
+    call.reported = (*call.reported, *hints)
+    if call.reported and target.settings.refuse_hints:
+        name = call.reported[0]
+        raise UnsupportedParameter(
+            f"`{name}` cannot be carried over to this model. Leave it out.", param=name
+        )
     return Outgoing(dialect.route(dialect.HUB, target), body), False
 
 
-def _estimate(call: Call, answer_bytes: int) -> Usage:
-    return Usage(
-        input=tokens.estimate(len(call.body)), output=tokens.estimate(answer_bytes), estimated=True
-    )
+def estimated(call: Call, answer_bytes: int) -> Usage:
+    """Usage by size, for an upstream that says nothing of it."""
+    prompt = tokens.estimate_prompt(fields.decode_object(call.body))
+    return Usage(input=prompt, output=tokens.estimate(answer_bytes), estimated=True)
 
 
 def _failed(tried: Attempt, error: GatemillError, now_s: float) -> None:

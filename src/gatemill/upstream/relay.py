@@ -115,6 +115,11 @@ class Relay:
 
     # --- Source of the door -----------------------------------------------------------------------
 
+    @property
+    def sent_events(self) -> int:
+        """Events that have left, or wait to."""
+        return self._events
+
     def attach(self, sink: Sink) -> None:
         """Deliver what is held, and all that follows."""
         self._sink = sink

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 NAME = "chat"
 FAMILY = "openai"
 
-_TRUE = msgspec.Raw(b"true")
+_TRUE = Raw(b"true")
+# `Raw | None` would take null alone, so an absent field is the raw null.
+_NULL = Raw(b"null")
 _HINTS = {
     "role": "Use system, developer, user, assistant, tool or function.",
     "messages": "Send at least one message.",
@@ -97,7 +99,7 @@ class _ChatHead(Struct):
 class _Reply(Struct):
     choices: list[Raw] | None = None
     usage: OpenAIUsage | None = None
-    error: Raw | None = None
+    error: Raw = _NULL
 
 
 _head = msgspec.json.Decoder(_ChatHead)
@@ -143,7 +145,7 @@ def reply_usage(decoder: msgspec.json.Decoder[Any], body: bytes) -> Usage | None
         read = decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise UpstreamBadReply("The provider's answer is not what its API defines.") from None
-    if read.error is not None and bytes(read.error) != b"null":
+    if bytes(read.error) != b"null":
         raise UpstreamBadReply("The provider answered 200 with an error inside.")
     if (read.choices if hasattr(read, "choices") else read.data) is None:
         raise UpstreamBadReply("The provider's answer holds no result.")

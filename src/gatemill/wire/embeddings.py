@@ -38,10 +38,13 @@ class _EmbeddingsHead(Struct):
     user: str | None = None
 
 
+_NULL = Raw(b"null")  # `Raw | None` would take null alone
+
+
 class _Reply(Struct):
     data: list[Raw] | None = None
     usage: OpenAIUsage | None = None
-    error: Raw | None = None
+    error: Raw = _NULL
 
 
 _head = msgspec.json.Decoder(_EmbeddingsHead)

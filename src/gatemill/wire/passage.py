@@ -19,7 +19,7 @@ from gatemill.wire.fields import OpenAIUsage, from_openai_usage
 if TYPE_CHECKING:
     from gatemill.core.call import Usage
 
-_NULL = b"null"
+_NULL = Raw(b"null")  # an absent field: `Raw | None` would take null alone
 _EMPTY = frozenset((b"null", b'""', b"[]", b"{}"))
 
 
@@ -32,7 +32,7 @@ class _Choice(Struct):
 class _Chunk(Struct):
     choices: list[_Choice] | None = None
     usage: OpenAIUsage | None = None
-    error: Raw | None = None
+    error: Raw = _NULL
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -93,7 +93,7 @@ class ChatPassage:
             raise UpstreamBadReply(
                 "The provider's stream holds an event that is not JSON."
             ) from None
-        if chunk.error is not None and bytes(chunk.error) != _NULL:
+        if bytes(chunk.error) != b"null":
             raise in_band_failure(bytes(chunk.error))
         choices = chunk.choices or ()
         if any(choice.finish_reason for choice in choices):

@@ -1,0 +1,63 @@
+"""What /openapi.json and /docs say.
+
+Rule: FastAPI says which routes exist, this package says everything about them. The examples in
+data/openapi/examples.json are sent by the tests, and the answers there are recorded.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from gatemill.edge.describe import headers, refusals, routes
+from gatemill.edge.describe.page import POLICY, page
+from gatemill.edge.describe.schemas import SCHEMAS
+
+__all__ = ["INTRODUCTION", "POLICY", "SOCKET", "complete", "page", "route"]
+
+SOCKET = "/v1/chat/stream"
+INTRODUCTION = """\
+One door to every model. It speaks OpenAI's and Anthropic's formats, whatever the provider behind a\
+ model speaks.
+
+Every route but the health ones needs a key: `Authorization: Bearer gm-...` or `x-api-key: gm-...`.\
+ The first start on this machine writes one to `dev.key` in the data folder. The examples below read\
+ two variables:
+
+    export GATEMILL_URL=http://127.0.0.1:8700
+    export GATEMILL_API_KEY="$(cat data/dev.key)"
+
+The model `echo` is built in: it needs no provider and says back what it is told.
+"""
+
+
+def route(name: str) -> dict[str, Any]:
+    """Arguments for FastAPI's add_api_route; `complete` finds the route by this name."""
+    return {"operation_id": name, "name": name}
+
+
+def complete(document: dict[str, Any]) -> None:
+    """FastAPI's document says everything: operations, schemas, examples, errors, security."""
+    examples = _examples()
+    paths = document["paths"]
+    paths[SOCKET] = {"get": {"operationId": "chat_stream"}}
+    for path, item in paths.items():
+        for method, found in item.items():
+            item[method] = routes.operation(found["operationId"], path, examples)
+    document["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
+    document["security"] = headers.ANY_KEY
+    document["tags"] = [{"name": n, "description": text} for n, text in routes.TAGS.items()]
+    document["components"] = {
+        "schemas": SCHEMAS,
+        "responses": refusals.components(),
+        "headers": headers.components(),
+        "securitySchemes": headers.SECURITY_SCHEMES,
+    }
+
+
+def _examples() -> routes.Examples:
+    data = files("gatemill").joinpath("data", "openapi", "examples.json").read_bytes()
+    found: routes.Examples = msgspec.json.decode(data)
+    return found

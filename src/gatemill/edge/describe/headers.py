@@ -1,0 +1,125 @@
+"""Headers that callers may send and get, and the two ways to send a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gatemill.edge.describe.words import Json, flag, number, or_null, string, whole, word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SECURITY_SCHEMES: dict[str, Json] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "gm-...",
+        "description": "`Authorization: Bearer gm-...`, as OpenAI's SDKs send it.",
+    },
+    "x-api-key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "`x-api-key: gm-...`, as Anthropic's SDKs send it.",
+    },
+}
+ANY_KEY: list[Json] = [{name: []} for name in SECURITY_SCHEMES]
+NO_KEY: list[Json] = []
+
+# name: schema with its description, and whether every good answer has it.
+_SENT_BACK: dict[str, tuple[Json, bool]] = {
+    "x-request-id": (string("Our id of the request, also in the log and the ledger."), True),
+    "request-id": (string("The same, where Anthropic's SDKs look for it."), True),
+    "x-client-request-id": (string("The x-request-id that you sent."), False),
+    "x-gatemill-model": (string("provider/model that answered."), True),
+    "x-gatemill-attempts": (whole("Providers that were asked.", least=1), True),
+    "x-gatemill-overhead-ms": (number("Time spent here and not at a provider.", least=0), True),
+    "x-gatemill-config": (string("Version of the configuration."), True),
+    "x-gatemill-cost-usd": (
+        string("Cost in dollars; absent when a price is unknown and on streams."),
+        False,
+    ),
+    "x-gatemill-unsupported": (
+        string("Parameters that the provider has no place for, parted by commas."),
+        False,
+    ),
+    "x-gatemill-usage": (word("Token counts are ours, not the provider's.", "estimated"), False),
+    "openai-processing-ms": (whole("Time until the answer began.", least=0), True),
+    "retry-after": (whole("Seconds to wait before the next try.", least=0), False),
+    "retry-after-ms": (whole("The same in milliseconds.", least=0), False),
+    "x-should-retry": (word("Whether SDKs should try again.", "true", "false"), False),
+    "www-authenticate": (string('Bearer realm="gatemill"'), True),
+}
+ANSWERED = (
+    "x-request-id",
+    "x-client-request-id",
+    "x-gatemill-model",
+    "x-gatemill-attempts",
+    "x-gatemill-overhead-ms",
+    "x-gatemill-config",
+    "x-gatemill-unsupported",
+    "x-gatemill-usage",
+    "openai-processing-ms",
+)
+
+
+def components() -> dict[str, Json]:
+    """All response headers, for the document's components."""
+    return {
+        name: {
+            "description": schema["description"],
+            "required": always,
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+        }
+        for name, (schema, always) in _SENT_BACK.items()
+    }
+
+
+def refs(names: Iterable[str]) -> dict[str, Json]:
+    """The headers of one response."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _parameter(name: str, schema: Json, place: str = "header") -> Json:
+    bare = {key: value for key, value in schema.items() if key != "description"}
+    about = schema["description"]
+    return {"name": name, "in": place, "description": about, "schema": bare}
+
+
+INFERENCE: list[Json] = [
+    _parameter(
+        "x-request-id",
+        {
+            **string("Your own id: up to 64 letters, digits, - and _. Sent back and logged."),
+            "maxLength": 64,
+        },
+    ),
+    _parameter(
+        "content-encoding",
+        word("How the body is compressed.", "gzip", "x-gzip", "deflate", "identity"),
+    ),
+    _parameter(
+        "x-stainless-read-timeout",
+        number("Seconds that you will wait; work stops after them. SDKs send it.", least=0),
+    ),
+    _parameter(
+        "x-stainless-retry-count", whole("Earlier tries, for the log. SDKs send it.", least=0)
+    ),
+]
+BETA = _parameter("anthropic-beta", string("Forwarded to Anthropic."))
+VERSION = _parameter("anthropic-version", string("Accepted; we speak 2023-06-01."))
+MODELS_VERSION = _parameter("anthropic-version", string("If sent, the answer is in Anthropic's format."))
+MODEL = {
+    **_parameter("model", string("The model's name; slashes are part of it."), "path"),
+    "required": True,
+    "example": "echo",
+}
+VERBOSE = {
+    **_parameter("verbose", or_null(flag("Say what was looked at; needs no value.")), "query"),
+    "allowEmptyValue": True,
+}
+VERBOSE["schema"] = {"type": "string"}
+PROTOCOLS = _parameter(
+    "sec-websocket-protocol",
+    string("For browsers, which cannot send a key otherwise: `gatemill, gatemill-key.gm-...`"),
+)

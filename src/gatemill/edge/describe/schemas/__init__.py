@@ -1,0 +1,13 @@
+"""The schemas of all formats, by name. Rule: one module is one format; names are unique."""
+
+from gatemill.edge.describe.schemas import chat, messages, ours, responses
+from gatemill.edge.describe.words import Json
+
+__all__ = ["SCHEMAS"]
+
+SCHEMAS: dict[str, Json] = {
+    **chat.SCHEMAS,
+    **responses.SCHEMAS,
+    **messages.SCHEMAS,
+    **ours.SCHEMAS,
+}

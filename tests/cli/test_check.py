@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cli_run import Command
+
+
+def test_a_good_file_ends_with_0(gatemill: Command, tmp_path: Path) -> None:
+    assert gatemill("check") == (
+        0,
+        "✓ config  no file, built-in defaults (1 provider, 1 model name)\n",
+        "",
+    )
+    (tmp_path / "x.toml").write_text('[providers.vllm]\n[models.a]\ntargets = ["vllm/a"]\n')
+    assert gatemill("check", "x.toml").out == "✓ config  x.toml (2 providers, 2 model names)\n"
+
+
+def test_a_bad_file_ends_with_2_and_every_error(gatemill: Command, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("[server]\nprot = 1\nport = true\n")
+    result = gatemill("check", "x.toml")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines() == [
+        'x.toml:2: server.prot: unknown key (did you mean "port"?)',
+        "x.toml:3: server.port: expected a whole number, found true",
+        "gatemill: 2 errors in the configuration",
+        "  fix: docs/settings.md lists every option",
+    ]
+    as_json = gatemill("check", "x.toml", "--json")
+    assert as_json.code == 2
+    shown = msgspec.json.decode(as_json.out)
+    assert shown["ok"] is False
+    assert shown["errors"][0].startswith("x.toml:2: ")
+
+
+def test_missing_and_written_keys_are_warnings(gatemill: Command, tmp_path: Path) -> None:
+    (tmp_path / "gatemill.toml").write_text(
+        "[providers.groq]\n"
+        '[providers.openai]\napi_key = "sk-in-the-file"\n'
+        '[providers."a.b"]\nkind = "openai"\napi_key = "sk-in-the-file"\n'
+        '[providers.mistral]\napi_key = "${K}"\n'
+        '[providers.deepseek]\napi_key = "file:k"\n'
+    )
+    (tmp_path / "k").write_text("k")
+    result = gatemill("check", K="k")
+    assert result.code == 0
+    assert result.out.splitlines()[1:] == [
+        '! groq    has no api_key → export GROQ_API_KEY=… and set api_key = "${GROQ_API_KEY}"',
+        '! openai  its key is written in the file (gatemill.toml:3) → api_key = "${VARIABLE}" or "file:/path"',
+        '! a.b     its key is written in the file (gatemill.toml:6) → api_key = "${VARIABLE}" or "file:/path"',
+    ]
+
+
+# --- --live --------------------------------------------------------------------------------------
+
+
+class Upstream(ThreadingHTTPServer):
+    """Answers by path: the first part of it is the status. Remembers the headers."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.heard: dict[str, dict[str, str]] = {}
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Upstream
+
+    def do_GET(self) -> None:
+        self.server.heard[self.path] = {name.lower(): text for name, text in self.headers.items()}
+        self.send_response(int(self.path.rpartition("//")[2].split("/")[1][:3]))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "mark", "words", "code"),
+    [
+        (200, "✓", ": key accepted", 0),
+        (401, "✗", "the key is refused", 1),
+        (403, "✗", "correct the key (it comes from gatemill.toml:4)", 1),
+        (404, "!", "it has no model list, or base_url is wrong", 0),
+        (429, "!", "it limits us now", 0),
+        (500, "!", "answered 500", 0),
+        (418, "✗", "answered 418", 1),
+    ],
+)
+def test_an_answer_of_a_provider_is_judged(
+    gatemill: Command, upstream: Upstream, tmp_path: Path, status, mark, words, code
+) -> None:
+    (tmp_path / "gatemill.toml").write_text(
+        f'[providers.p]\nkind = "openai"\nbase_url = "{upstream.url}/{status}"\n'
+        'api_key = "sk-1"\norganization = "org"\nheaders = { x-a = "b" }\n'
+    )
+    result = gatemill("check", "--live")
+    line = result.out.splitlines()[-1]
+    assert result.code == code
+    assert line.startswith(f"{mark} p ")
+    assert words in line
+    assert " ms" in line
+    heard = upstream.heard[f"/{status}/models"]
+    assert heard["authorization"] == "Bearer sk-1"
+    assert (heard["openai-organization"], heard["x-a"]) == ("org", "b")
+
+
+def test_every_kind_is_asked_in_its_own_way(
+    gatemill: Command, upstream: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "gatemill.toml").write_text(
+        f'[providers.anthropic]\nbase_url = "{upstream.url}/200a"\napi_key = "sk-a"\n'
+        f'[providers.azure]\nbase_url = "{upstream.url}/200b"\napi_key = "az"\n'
+        f'api_version = "2024-10-21"\n'
+        f'[providers.vllm]\nbase_url = "{upstream.url}/200c"\n'
+        f'[providers.far]\nkind = "vllm"\nbase_url = "http://far.example/200d"\n'
+        f'proxy = "{upstream.url}"\n'
+    )
+    result = gatemill("check", "--live", "--json")
+    assert result.code == 0
+    shown = msgspec.json.decode(result.out)
+    assert shown["ok"] is True
+    assert [one["mark"] for one in shown["findings"]] == ["✓"] * 5
+    assert shown["findings"][1]["latency_ms"] > 0
+    heard = upstream.heard
+    assert heard["/200a/v1/models"]["x-api-key"] == "sk-a"
+    assert heard["/200a/v1/models"]["anthropic-version"]
+    assert heard["/200b/models?api-version=2024-10-21"]["api-key"] == "az"
+    assert "authorization" not in heard["/200c/models"]
+    assert "http://far.example/200d/models" in heard
+
+
+def test_a_provider_that_cannot_be_reached_is_explained(gatemill: Command, tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as closed,
+        socket.create_server(("127.0.0.1", 0), backlog=1) as silent,
+    ):
+        closed_port, port = closed.getsockname()[1], silent.getsockname()[1]
+        closed.close()
+        threading.Thread(target=_hang_up, args=(silent,)).start()
+        (tmp_path / "gatemill.toml").write_text(
+            f'[providers.a]\nkind = "vllm"\nbase_url = "http://127.0.0.1:{closed_port}/v1"\n'
+            f'[providers.b]\nkind = "vllm"\nbase_url = "http://nowhere.invalid/v1"\n'
+            f'[providers.c]\nkind = "vllm"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
+        )
+        result = gatemill("check", "--live")
+    assert result.code == 1
+    _, refused, unknown, broken = result.out.splitlines()
+    assert "nothing listens there → start it, or correct providers.a.base_url" in refused
+    assert unknown.startswith("✗ b       http://nowhere.invalid/v1/models: ")
+    assert broken.startswith("✗ c ")
+    assert "→ check providers.c.base_url and proxy" in broken
+
+
+def _hang_up(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    connection.close()
+
+
+def test_without_a_key_the_variable_is_named(
+    gatemill: Command, upstream: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "gatemill.toml").write_text(
+        f'[providers.groq]\nbase_url = "{upstream.url}/401"\n'
+        f'[providers.llamacpp]\nbase_url = "{upstream.url}/401"\n'
+    )
+    result = gatemill("check", "--live")
+    assert "the key is refused in " in result.out
+    assert " → export GROQ_API_KEY=…\n" in result.out
+    assert " → set its api_key\n" in result.out
+
+
+def test_without_providers_there_is_nothing_to_ask(gatemill: Command) -> None:
+    assert gatemill("check", "--live").out.count("\n") == 1

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli_run import Command, clean_environment, process
+from gatemill import __version__
+
+HEAVY = ("fastapi", "pydantic", "aiohttp", "uvicorn", "rich", "msgspec", "asyncio", "sqlite3")
+MODULES_MAX = 250
+CPU_MAX_S = 0.4
+
+COUNTED = """
+import resource, sys
+from gatemill.cli.main import run
+try:
+    run(["--help"])
+except SystemExit:
+    pass
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(len(sys.modules), usage.ru_utime + usage.ru_stime, *sys.modules, file=sys.stderr)
+"""
+
+
+def test_help_is_quick_because_it_imports_little() -> None:
+    # CPU time, not the clock: the machine may be busy. The best of three, for the same reason.
+    best_s = 99.0
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", COUNTED],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=clean_environment(),
+        )
+        count, seconds, *modules = done.stderr.split()
+        best_s = min(best_s, float(seconds))
+        assert "Start the gateway." in done.stdout
+        assert [name for name in HEAVY if name in modules] == []
+        assert int(count) <= MODULES_MAX
+    assert best_s < CPU_MAX_S
+
+
+def test_every_command_is_listed_and_explained(gatemill: Command) -> None:
+    result = gatemill("--help")
+    assert result.code == 0
+    for name in ("serve", "init", "check", "config", "keys", "models", "chat", "fake-provider"):
+        assert f"\n  {name} " in result.out
+        assert gatemill(name, "--help").code == 0
+    assert "..." not in result.out.partition("Commands:")[2]
+
+
+def test_the_version_is_one_line(tmp_path: Path) -> None:
+    assert process("--version", cwd=tmp_path) == (0, f"gatemill {__version__}\n", "")
+
+
+def test_an_unknown_command_or_option_ends_with_2(gatemill: Command) -> None:
+    result = gatemill("serv")
+    assert result.code == 2
+    assert "Did you mean 'serve'" in result.err
+    assert gatemill("serve", "--prt", "1").code == 2
+
+
+def test_a_failure_is_one_line_and_its_fix(tmp_path: Path) -> None:
+    result = process("keys", "ls", cwd=tmp_path)
+    assert result.code == 1
+    assert result.out == ""
+    first, second = result.err.splitlines()
+    assert first == "gatemill: there is no database at data/gatemill.db"
+    assert second.startswith("  fix: gatemill keys create NAME ")
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "keys", "ls"), ("keys", "ls", "--debug")])
+def test_debug_shows_the_traceback(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = process(*arguments, cwd=tmp_path)
+    assert result.code == 1
+    assert "Traceback" in result.err
+    assert "there is no database" in result.err
+
+
+def test_debug_after_two_dashes_is_a_text(gatemill: Command) -> None:
+    result = gatemill("chat", "--url", "nonsense", "--", "--debug")
+    assert (result.code, result.err.splitlines()[0]) == (2, "gatemill: nonsense is not a URL")
+
+
+def test_errors_of_the_ledger_are_one_line_too(gatemill: Command) -> None:
+    assert gatemill("keys", "create", "ci").code == 0
+    result = gatemill("keys", "revoke", "0000000000")
+    assert result.code == 1
+    assert result.err.startswith("gatemill: There is no key with this id.")
+    assert "Traceback" not in result.err
+
+
+def test_a_reader_that_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
+    script = f'"{sys.executable}" -m gatemill config schema | true; exit "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in {0, 1}  # it may have written everything before the reader left
+    assert "Traceback" not in done.stderr
