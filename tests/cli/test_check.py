@@ -105,7 +105,7 @@ def upstream() -> Iterator[Upstream]:
     ],
 )
 def test_an_answer_of_a_provider_is_judged(
-    gatemill: Command, upstream: Upstream, tmp_path: Path, status, mark, words, code
+    gatemill: Command, upstream: Upstream, tmp_path: Path, *, status, mark, words, code
 ) -> None:
     (tmp_path / "gatemill.toml").write_text(
         f'[providers.p]\nkind = "openai"\nbase_url = "{upstream.url}/{status}"\n'
@@ -126,14 +126,14 @@ def test_every_kind_is_asked_in_its_own_way(
     gatemill: Command, upstream: Upstream, tmp_path: Path
 ) -> None:
     (tmp_path / "gatemill.toml").write_text(
-        f'[providers.anthropic]\nbase_url = "{upstream.url}/200a"\napi_key = "sk-a"\n'
-        f'[providers.azure]\nbase_url = "{upstream.url}/200b"\napi_key = "az"\n'
+        f'[providers.anthropic]\nbase_url = "{upstream.url}/200a"\napi_key = "${{A}}"\n'
+        f'[providers.azure]\nbase_url = "{upstream.url}/200b"\napi_key = "${{B}}"\n'
         f'api_version = "2024-10-21"\n'
         f'[providers.vllm]\nbase_url = "{upstream.url}/200c"\n'
         f'[providers.far]\nkind = "vllm"\nbase_url = "http://far.example/200d"\n'
         f'proxy = "{upstream.url}"\n'
     )
-    result = gatemill("check", "--live", "--json")
+    result = gatemill("check", "--live", "--json", A="sk-a", B="az")
     assert result.code == 0
     shown = msgspec.json.decode(result.out)
     assert shown["ok"] is True
@@ -159,14 +159,16 @@ def test_a_provider_that_cannot_be_reached_is_explained(gatemill: Command, tmp_p
             f'[providers.a]\nkind = "vllm"\nbase_url = "http://127.0.0.1:{closed_port}/v1"\n'
             f'[providers.b]\nkind = "vllm"\nbase_url = "http://nowhere.invalid/v1"\n'
             f'[providers.c]\nkind = "vllm"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
+            f'[providers.d]\nkind = "vllm"\nbase_url = "http://two..dots/v1"\n'
         )
         result = gatemill("check", "--live")
     assert result.code == 1
-    _, refused, unknown, broken = result.out.splitlines()
+    _, refused, unknown, broken, no_name = result.out.splitlines()
     assert "nothing listens there → start it, or correct providers.a.base_url" in refused
     assert unknown.startswith("✗ b       http://nowhere.invalid/v1/models: ")
     assert broken.startswith("✗ c ")
     assert "→ check providers.c.base_url and proxy" in broken
+    assert no_name.startswith("✗ d       http://two..dots/v1/models: ")
 
 
 def _hang_up(server: socket.socket) -> None:

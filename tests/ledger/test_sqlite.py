@@ -135,4 +135,4 @@ def test_the_database_lies_in_the_data_directory_unless_the_url_says_otherwise(u
 def test_another_kind_of_database_is_refused_by_the_name_of_the_option(url):
     with pytest.raises(InvalidValue, match=r"sqlite:///") as refused:
         database_path(Path("/data"), url)
-    assert refused.value.param == "ledger.url"
+    assert refused.value.param == "stores.database"

@@ -72,13 +72,15 @@ def _keys_missing(loaded: Loaded) -> Iterator[Finding]:
 
 def _keys_written(loaded: Loaded) -> Iterator[Finding]:
     """Keys that stand in the file itself, where they end up in version control."""
+    from gatemill.settings import path_text
+
     if loaded.path is None:
         return
     raw = tomllib.loads(loaded.path.read_text(encoding="utf-8"))
     for name, provider in raw.get("providers", {}).items():
         key = provider.get("api_key", "")
         if key and not key.startswith("file:") and "${" not in key:
-            where = loaded.origins[f"providers.{name}.api_key"] if name.isidentifier() else name
+            where = loaded.origins[path_text(("providers", name, "api_key"))]
             fix = 'api_key = "${VARIABLE}" or "file:/path"'
             yield Finding(WARNING, name, f"its key is written in the file ({where})", fix)
 

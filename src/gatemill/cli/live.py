@@ -71,7 +71,7 @@ def _probe(loaded: Loaded, name: str, provider: Provider) -> Finding:
     except ConnectionRefusedError:
         fix = f"start it, or correct providers.{name}.base_url"
         return Finding(FAILURE, name, f"{url}: nothing listens there", fix)
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: no host name, IDNA says
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         fix = f"check providers.{name}.base_url and proxy"
         return Finding(FAILURE, name, f"{url}: {reason}", fix)

@@ -155,6 +155,7 @@ class Connection(asyncio.Protocol):
         """The request is whole: it is answered once those before it are."""
         if len(self._waiting) >= PIPELINE_MAX:
             self._refuse(429)
+            return
         request = Request(
             method=self._parser.get_method().decode("latin-1"),
             target=self._target.decode("latin-1"),

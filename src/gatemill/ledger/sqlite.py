@@ -142,9 +142,9 @@ def database_path(data_dir: Path, url: str | None) -> Path:
     path = url.removeprefix(URL_PREFIX)
     if path == url or not path:
         raise InvalidValue(
-            "ledger.url must look like sqlite:///gatemill.db; other databases are not supported"
+            "stores.database must look like sqlite:///gatemill.db; other databases are not supported"
             " yet. Leave it out to keep the ledger in the data directory.",
-            param="ledger.url",
+            param="stores.database",
         )
     return data_dir / path
 

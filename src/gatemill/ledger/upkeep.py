@@ -110,7 +110,7 @@ class Upkeep:
         except OSError as error:
             raise LedgerUnavailable(
                 f"The data directory {self._data_dir} cannot be used. Give this user the right to"
-                " write there, or name another directory in data_dir."
+                " write there, or name another directory in server.data_dir."
             ) from error
 
     def flush(self, database: Database) -> float | None:

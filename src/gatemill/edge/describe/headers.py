@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatemill.edge.describe.words import Json, flag, number, or_null, string, whole, word
+from gatemill.edge.describe.words import Json, number, string, whole, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,10 +115,9 @@ MODEL = {
     "example": "echo",
 }
 VERBOSE = {
-    **_parameter("verbose", or_null(flag("Say what was looked at; needs no value.")), "query"),
+    **_parameter("verbose", string("Say what was looked at; needs no value."), "query"),
     "allowEmptyValue": True,
 }
-VERBOSE["schema"] = {"type": "string"}
 PROTOCOLS = _parameter(
     "sec-websocket-protocol",
     string("For browsers, which cannot send a key otherwise: `gatemill, gatemill-key.gm-...`"),
