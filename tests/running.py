@@ -40,7 +40,7 @@ class Running(Struct):
     key: str  # of the first start: an admin key; "" where none was made
     process: subprocess.Popen[bytes]
     data_dir: Path
-    log: Path  # everything that the server wrote so far
+    log: Path  # everything written so far, by earlier servers here too
 
     @property
     def port(self) -> int:
@@ -63,7 +63,7 @@ class _Ears(threading.Thread):
         self.heard = threading.Event()  # the URL, or the end of all output
 
     def run(self) -> None:
-        with self._log.open("wb", buffering=0) as file:
+        with self._log.open("ab", buffering=0) as file:
             for line in self._source:
                 file.write(line)
                 self.tail.append(line)
@@ -112,7 +112,8 @@ def serve(tmp_path: Path, config_text: str = "", **env: str) -> Iterator[Running
     ears = _Ears(process.stdout, log)
     ears.start()
     try:
-        assert ears.heard.wait(START_S_MAX) and ears.url, f"it did not start:\n{ears.words()}"
+        ears.heard.wait(START_S_MAX)
+        assert ears.url, f"it did not start:\n{ears.words()}"
         data_dir = Path(env.get("GATEMILL_SERVER__DATA_DIR", data_dir))
         key = data_dir / "dev.key"
         text = key.read_text().strip() if key.exists() else ""
@@ -127,7 +128,8 @@ def serve(tmp_path: Path, config_text: str = "", **env: str) -> Iterator[Running
 
 
 def _environment(tmp_path: Path, config: Path, data_dir: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    outside = os.environ  # noqa: TID251 - the environment of the person who runs the tests
+    kept = {name: outside[name] for name in _KEPT if name in outside}
     return kept | {
         "HOME": str(tmp_path),
         "PYTHONUNBUFFERED": "1",

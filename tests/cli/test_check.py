@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -191,3 +192,52 @@ def test_without_a_key_the_variable_is_named(
 
 def test_without_providers_there_is_nothing_to_ask(gatemill: Command) -> None:
     assert gatemill("check", "--live").out.count("\n") == 1
+
+
+# Python 3.11 leaves the answer to a refused CONNECT open (closed by 3.12); it is collected here.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_proxy_is_asked_for_a_tunnel_to_a_secure_provider(
+    gatemill: Command, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        heard: list[bytes] = []
+        thread = threading.Thread(target=_refuse_tunnel, args=(proxy, heard))
+        thread.start()
+        (tmp_path / "gatemill.toml").write_text(
+            '[providers.a]\nkind = "vllm"\nbase_url = "https://far.example/v1"\n'
+            f'proxy = "http://127.0.0.1:{proxy.getsockname()[1]}"\n'
+        )
+        result = gatemill("check", "--live")
+        gc.collect()
+        thread.join()
+    assert heard[0].startswith(b"CONNECT far.example:443 HTTP/1.")
+    assert result.code == 1
+    assert "Tunnel connection failed: 502" in result.out
+
+
+def _refuse_tunnel(server: socket.socket, heard: list[bytes]) -> None:
+    connection, _ = server.accept()
+    with connection:
+        heard.append(connection.recv(65_536))
+        connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
+
+
+def test_a_silent_provider_is_given_up_in_time(gatemill: Command, tmp_path: Path) -> None:
+    # A listener that never accepts and whose queue is full: connecting gets no answer.
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(address)
+        (tmp_path / "gatemill.toml").write_text(
+            f'[providers.a]\nkind = "vllm"\nbase_url = "http://127.0.0.1:{address[1]}/v1"\n'
+            "timeout = { connect_s = 0.1 }\n"
+        )
+        result = gatemill("check", "--live")
+        for one in waiting:
+            one.close()
+    assert result.code == 1
+    assert "no answer in time → check the network, or set providers.a.proxy" in result.out

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from cli_run import Command, clean_environment, process
 from gatemill import __version__
+from gatemill.cli import main
+from gatemill.cli.terminal import console, paint
 
 HEAVY = ("fastapi", "pydantic", "aiohttp", "uvicorn", "rich", "msgspec", "asyncio", "sqlite3")
 MODULES_MAX = 250
@@ -106,3 +109,35 @@ def test_a_reader_that_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
     )
     assert done.returncode in {0, 1}  # it may have written everything before the reader left
     assert "Traceback" not in done.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environ", "styled"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_styles_are_for_terminals_that_want_them(monkeypatch, environ, styled) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    console(stream).print("x", style="bold red")
+    assert ("\x1b" in stream.getvalue()) is styled
+    assert ("\x1b" in paint("x", "1", stream)) is styled
+    assert paint("x", "1", io.StringIO()) == "x"
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 1)])
+def test_an_interruption_ends_quietly(capsys, monkeypatch, error: BaseException, code: int) -> None:
+    def app(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", app)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with pytest.raises(SystemExit) as end:
+        main.run([])
+    assert end.value.code == code

@@ -36,6 +36,7 @@ def serve(
     """Start the gateway."""
     flags = {"server.host": host, "server.port": port, "server.data_dir": data_dir}
     loaded = settings(config, flags)
+    _import_lean()
     from gatemill.edge.server import serve as run_server
 
     try:
@@ -43,6 +44,22 @@ def serve(
     except OSError as error:
         raise _unable(loaded, error) from error
     raise typer.Exit(code)
+
+
+def _import_lean() -> None:
+    """structlog is loaded without rich.
+
+    For tracebacks in colour it would import rich and pygments: 5 MB of memory and 0.1 s of every
+    start (structlog 26.1, Python 3.11, 2026-11) that a server does not need. The banner, which uses
+    rich, imports it later and only on a terminal.
+    """
+    if "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # Python's way to say: not importable
+    try:
+        import structlog  # noqa: F401 - imported for its effect
+    finally:
+        del sys.modules["rich"]
 
 
 def _unable(loaded: Loaded, error: OSError) -> Failure:

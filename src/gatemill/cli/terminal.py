@@ -43,12 +43,13 @@ def settings(
 
 
 def console(stream: IO[str] | None = None) -> Console:
-    """A rich console; colours only on a terminal and without NO_COLOR."""
+    """A rich console; styles only on a terminal that wants them."""
     from rich.console import Console
 
     stream = stream or sys.stdout
     return Console(
         file=stream,
+        color_system="auto" if _wants_style(stream) else None,
         width=None if stream.isatty() else _PIPE_COLUMNS,
         highlight=False,
         emoji=False,
@@ -88,8 +89,13 @@ def note(text: str) -> None:
 
 def paint(text: str, code: str, stream: IO[str]) -> str:
     """The text in an ANSI style ("1;31"), plain where nobody would see it."""
-    plain = bool(environment().get("NO_COLOR")) or environment().get("TERM") == "dumb"
-    return text if plain or not stream.isatty() else f"\x1b[{code}m{text}\x1b[0m"
+    return f"\x1b[{code}m{text}\x1b[0m" if _wants_style(stream) else text
+
+
+def _wants_style(stream: IO[str]) -> bool:
+    """Whether it is a terminal, and neither NO_COLOR (no-color.org) nor TERM=dumb is set."""
+    environ = environment()
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def complain(failure: Failure) -> None:

@@ -5,6 +5,7 @@ Rule: every route says who may call it; a failure leaves in the format of its pa
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -52,7 +53,7 @@ def build(shown: Shown, *, with_docs: bool) -> FastAPI:
         description=describe.INTRODUCTION,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json" if with_docs else None,
+        openapi_url=None,
         strict_content_type=False,  # curl and some SDKs leave the content type out
     )
     _add_failures(app, shown)
@@ -165,13 +166,21 @@ def _add_health(app: FastAPI, shown: Shown) -> None:
 
 
 def _add_docs(app: FastAPI) -> None:
-    page = ""
+    @cache
+    def document() -> dict[str, Any]:
+        return describe.complete(app.openapi())
+
+    @cache
+    def page() -> str:
+        return describe.page(document())
+
+    async def openapi() -> Response:
+        return json_response(document())
 
     async def docs() -> Response:
-        nonlocal page
-        page = page or describe.page(app.openapi())
-        return HTMLResponse(page, headers={"content-security-policy": describe.POLICY})
+        return HTMLResponse(page(), headers={"content-security-policy": describe.POLICY})
 
+    app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
     app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False)
 
 

@@ -38,22 +38,27 @@ def route(name: str) -> dict[str, Any]:
     return {"operation_id": name, "name": name}
 
 
-def complete(document: dict[str, Any]) -> None:
-    """FastAPI's document says everything: operations, schemas, examples, errors, security."""
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI's document, saying everything: operations, schemas, examples, errors, security."""
     examples = _examples()
-    paths = document["paths"]
-    paths[SOCKET] = {"get": {"operationId": "chat_stream"}}
-    for path, item in paths.items():
-        for method, found in item.items():
-            item[method] = routes.operation(found["operationId"], path, examples)
-    document["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
-    document["security"] = headers.ANY_KEY
-    document["tags"] = [{"name": n, "description": text} for n, text in routes.TAGS.items()]
-    document["components"] = {
-        "schemas": SCHEMAS,
-        "responses": refusals.components(),
-        "headers": headers.components(),
-        "securitySchemes": headers.SECURITY_SCHEMES,
+    found = {**document["paths"], SOCKET: {"get": {"operationId": "chat_stream"}}}
+    paths = {
+        path: {m: routes.operation(o["operationId"], path, examples) for m, o in item.items()}
+        for path, item in found.items()
+    }
+    return {
+        **document,
+        "info": {**document["info"], "license": {"name": "MIT", "identifier": "MIT"}},
+        "paths": paths,
+        "security": headers.ANY_KEY,
+        "tags": [{"name": name, "description": about} for name, about in routes.TAGS.items()],
+        "components": {
+            "schemas": SCHEMAS,
+            "responses": refusals.components(),
+            "headers": headers.components(),
+            "securitySchemes": headers.SECURITY_SCHEMES,
+        },
+        "x-errors": refusals.listed(),
     }
 
 

@@ -108,7 +108,9 @@ INFERENCE: list[Json] = [
 ]
 BETA = _parameter("anthropic-beta", string("Forwarded to Anthropic."))
 VERSION = _parameter("anthropic-version", string("Accepted; we speak 2023-06-01."))
-MODELS_VERSION = _parameter("anthropic-version", string("If sent, the answer is in Anthropic's format."))
+MODELS_VERSION = _parameter(
+    "anthropic-version", string("If sent, the answer is in Anthropic's format.")
+)
 MODEL = {
     **_parameter("model", string("The model's name; slashes are part of it."), "path"),
     "required": True,

@@ -109,6 +109,20 @@ def sdks_retry(kind: type[GatemillError]) -> bool:
     return kind.status in _RETRIED or kind.status >= 500
 
 
+def listed() -> list[Json]:
+    """Every error that can be an answer, by status."""
+    found = [kind for kind in public() if kind.code not in UNSENT]
+    return [
+        {
+            "code": kind.code,
+            "status": kind.status,
+            "meaning": meaning(kind),
+            "remedy": REMEDIES[kind.code],
+        }
+        for kind in sorted(found, key=lambda kind: kind.status)
+    ]
+
+
 def components() -> dict[str, Json]:
     """All error responses, for the document's components."""
     return {

@@ -132,7 +132,10 @@ def _answer(what: Inference, examples: dict[str, Json]) -> Json:
     content = {_JSON: {"schema": ref(what.answer), "examples": _answers(whole)}}
     if what.event:
         content[_STREAM] = {
-            "schema": {"type": "string", "description": f"Events; each `data` is one {what.event}."},
+            "schema": {
+                "type": "string",
+                "description": f"Events; each `data` is one {what.event}.",
+            },
             "examples": _answers(flows),
             "x-event": ref(what.event),
         }
@@ -214,7 +217,9 @@ def _model(path: str, examples: dict[str, Json]) -> Json:
 
 
 def _livez(path: str, examples: dict[str, Json]) -> Json:
-    told = _told("livez", "Is it alive?", "Needs no key. 200 as long as the process runs.", "Health")
+    told = _told(
+        "livez", "Is it alive?", "Needs no key. 200 as long as the process runs.", "Health"
+    )
     content = {_JSON: {"schema": ref("Health"), "examples": _answers(examples)}}
     out = _get(told, path, examples, content, key=False)
     out["responses"] |= refusals.refs("openai", (421, 431))

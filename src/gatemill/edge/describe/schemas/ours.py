@@ -75,9 +75,7 @@ SCHEMAS: dict[str, Json] = {
                     "request_id": string("Empty when no request had begun."),
                 },
             ),
-            obj(
-                "The answer to a cancel or a ping.", {"type": word("Kind.", "cancelled", "pong")}
-            ),
+            obj("The answer to a cancel or a ping.", {"type": word("Kind.", "cancelled", "pong")}),
         ],
     ),
     "Error": obj(
