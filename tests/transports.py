@@ -25,6 +25,8 @@ KINDS = ("pool", "proxied")
 PATIENCE_S = 10.0
 PATIENT = Timeouts(connect_s=5, first_token_s=10, between_chunks_s=10, total_s=20)
 
+KEY = (("authorization", "Bearer sk-123456789"),)
+
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -39,7 +41,7 @@ class Bench:
         self,
         base_url: str,
         *,
-        headers: tuple[tuple[str, str], ...] = (),
+        headers: tuple[tuple[str, str], ...] = KEY,
         connections_max: int = 8,
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,

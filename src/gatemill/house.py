@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from gatemill import __version__
 from gatemill.core import ids
-from gatemill.core.call import Price, Target, TargetSettings, Timeouts
+from gatemill.core.call import Price, Target, TargetSettings, Timeouts, target_label
 from gatemill.gateway.admit import Gate
 from gatemill.gateway.parts import Gateway
 from gatemill.gateway.plan import Route, Routes
@@ -240,6 +240,7 @@ def _maker(
             timeouts=timeouts,
             price=None if model == "*" else price(name, model),
             settings=facts,
+            label=target_label(name, model),
         )
 
     return make

@@ -11,6 +11,8 @@ import pytest
 from gatemill.core.ports import Incoming, Outgoing
 from transports import (
     EVENT_STREAM,
+    KEY,
+    PATIENT,
     Remembered,
     answering,
     ask,
@@ -36,14 +38,14 @@ async def test_a_complete_answer_comes_back_with_its_status_and_body(bench, fake
 
 
 async def test_the_request_carries_path_query_fixed_and_extra_headers(bench, fake):
-    transport = bench.make(f"{fake.url}/v1/", headers=(("authorization", "Bearer sk-123456789"),))
+    transport = bench.make(f"{fake.url}/v1/", headers=(*KEY, ("x-team", "a")))
     out = chat("fake")
     await ask(transport, Outgoing(out.path + "?a=b", out.body, (("anthropic-beta", "x-1"),)))
     row = fake.journal[0]
     assert row.path == "/v1/chat/completions?a=b"
     assert row.header("host") == fake.url.removeprefix("http://")
     assert row.header("authorization") == "Bearer ...6789"
-    assert row.header("anthropic-beta") == "x-1"
+    assert (row.header("anthropic-beta"), row.header("x-team")) == ("x-1", "a")
     assert row.header("content-type") == "application/json"
     assert row.header("accept-encoding") == "identity"
     assert row.header("content-length") == str(len(out.body))
@@ -114,21 +116,15 @@ async def test_the_content_type_of_a_stream_may_be_written_in_capitals(bench):
 
 async def test_a_refused_stream_is_a_complete_answer_with_headers(bench, fake):
     transport = bench.make(f"{fake.url}/v1")
-    got = await transport.open(streamed("fake+status=503+retry-after=7"), *limits())
+    got = await transport.open(streamed("fake+status=503+retry-after=7"), PATIENT, soon())
     assert isinstance(got, Incoming)
     assert (got.status, got.headers["retry-after"]) == (503, "7")
     assert msgspec.json.decode(got.body)["error"]
 
 
-def limits():
-    from transports import PATIENT
-
-    return PATIENT, soon()
-
-
 async def test_a_stream_request_answered_with_json_is_a_complete_answer(bench):
     async with raw_server(answering(ok(b'{"a":1}', "content-type: application/json"))) as url:
-        got = await bench.make(url).open(streamed("x"), *limits())
+        got = await bench.make(url).open(streamed("x"), PATIENT, soon())
         assert isinstance(got, Incoming)
         assert (got.status, got.body) == (200, b'{"a":1}')
 

@@ -9,7 +9,6 @@ from transports import (
     EVENT_STREAM,
     PATIENT,
     Remembered,
-    answering,
     ask,
     chat,
     failure,
@@ -95,16 +94,22 @@ async def test_a_new_connection_that_closes_unanswered_is_not_tried_again(bench)
 
 
 async def test_a_kept_connection_that_began_to_answer_is_not_tried_again(bench):
-    server = Counted(ok(), b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n123")
-    async with raw_server(server) as url:
+    seen = []
+
+    async def handler(reader, writer):
+        while await request(reader):
+            seen.append(len(seen))
+            writer.write(ok() if len(seen) == 1 else b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n")
+            await writer.drain()
+            if len(seen) > 1:
+                return
+
+    async with raw_server(handler) as url:
         transport = bench.make(url)
         await ask(transport, chat("x"))
-        task = asyncio.ensure_future(failure(ask(transport, chat("x"))))
-        while len(server.seen) < 2:
-            await asyncio.sleep(0)
-        # The third request never comes: the server waits for it, so end the connection instead.
-    assert isinstance(await task, UpstreamInterrupted)
-    assert server.seen == [(1, 1), (1, 2)]
+        error = await failure(ask(transport, chat("x")))
+    assert isinstance(error, UpstreamInterrupted)
+    assert len(seen) == 2
 
 
 async def test_a_connection_closed_behind_our_back_is_replaced(bench, fake):
@@ -222,27 +227,21 @@ async def test_answers_go_to_those_who_asked(bench, fake):
 
 
 async def test_an_idle_connection_that_speaks_is_dropped(bench):
-    server = Counted(ok(), ok())
-    spoke = asyncio.Event()
+    speak, left = asyncio.Event(), asyncio.Event()
 
     async def handler(reader, writer):
-        if server.seen:
-            return await server(reader, writer)
         await request(reader)
-        server.seen.append((0, 1))
         writer.write(ok())
-        await writer.drain()
-        await spoke.wait()
+        await speak.wait()
         writer.write(b"HTTP/1.1 408 Too Slow\r\ncontent-length: 0\r\n\r\n")
         await gone(reader)
+        left.set()
 
     async with raw_server(handler) as url:
         transport = bench.make(url)
         await ask(transport, chat("x"))
-        spoke.set()
-        assert (await ask(transport, chat("x"))).status in (200, 408)
+        speak.set()
+        if bench.kind == "pool":  # aiohttp looks when it wants to use the connection again
+            async with asyncio.timeout(5):
+                await left.wait()
         assert (await ask(transport, chat("x"))).status == 200
-
-
-def test_the_helpers_answer_in_order():
-    assert callable(answering(b"x"))

@@ -26,7 +26,9 @@ class Seen:
         self.statuses: list[int] = []  # interim ones included
         self.headers: dict[str, str] = {}
         self.body = b""
-        self.chunks: list[bytes] = []  # body as the parser gave it: one item per HTTP chunk and read
+        self.chunks: list[
+            bytes
+        ] = []  # body as the parser gave it: one item per HTTP chunk and read
         self.reads: list[bytes] = []  # raw, as the socket gave it
         self.complete = False
         self.broken = False  # not HTTP
@@ -90,13 +92,13 @@ def request(
     closes: bool = True,
 ) -> bytes:
     """The bytes of a good request; `fields` and `headers` add and replace, None removes."""
-    content = {"role": "user", "content": "Say hello, please"}
-    body: dict[str, Any] = {"model": model, "messages": [content]}
+    messages = [{"role": "user", "content": "Say hello, please"}]
+    good: dict[str, Any] = {"model": model, "messages": messages}
     if path.endswith("/messages"):
-        body["max_tokens"] = 1_000_000
-    if path.endswith("/responses"):
-        body = {"model": model, "input": "Say hello, please"}
-    body = {k: v for k, v in {**body, **(fields or {})}.items() if v is not None}
+        good["max_tokens"] = 1_000_000
+    if path.endswith(("/responses", "/embeddings")):
+        good = {"model": model, "input": "Say hello, please"}
+    body = {k: v for k, v in {**good, **(fields or {})}.items() if v is not None}
     encoded = msgspec.json.encode(body)
     sent = {
         "host": "127.0.0.1",

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from fake_provider.asking import CHAT, MESSAGES, RESPONSES, ask, exchange, get, request, stream
 
+from fake_provider.asking import CHAT, MESSAGES, RESPONSES, ask, exchange, get, request, stream
 from gatemill.fake_provider.answer import MODELS, MODELS_COUNTED_MAX, Counts
 from gatemill.fake_provider.server import FakeProvider
 

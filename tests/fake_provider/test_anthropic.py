@@ -7,8 +7,8 @@ from typing import Any
 
 import anthropic
 import pytest
-from fake_provider.asking import KEY, MESSAGES, stream
 
+from fake_provider.asking import KEY, MESSAGES, stream
 from gatemill.fake_provider.anthropic import SIGNATURE
 from gatemill.fake_provider.server import FakeProvider
 

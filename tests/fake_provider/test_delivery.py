@@ -8,6 +8,7 @@ import zlib
 
 import msgspec
 import pytest
+
 from fake_provider.asking import (
     CHAT,
     MESSAGES,
@@ -21,7 +22,6 @@ from fake_provider.asking import (
     rest,
     stream,
 )
-
 from gatemill.fake_provider.delivery import inside_characters
 from gatemill.fake_provider.server import FakeProvider
 
@@ -199,6 +199,11 @@ async def test_bytewise_sends_one_byte_at_a_time(provider: FakeProvider) -> None
     assert provider.journal[-1].events_sent == len(seen.events)
 
 
+async def test_bytewise_stream_can_be_cut(provider: FakeProvider) -> None:
+    seen = await stream(provider, "fake+bytewise+cut=1")
+    assert (seen.text, seen.ended) == ("Hello", "eof")
+
+
 async def test_chunked_sends_four_chunks(provider: FakeProvider) -> None:
     seen = await ask(provider, "fake+chunked")
     assert seen.headers["transfer-encoding"] == "chunked"
@@ -219,7 +224,7 @@ async def test_no_length_ends_by_closing(provider: FakeProvider, streams: bool) 
     seen = await exchange(provider, sent)
     assert not {"content-length", "transfer-encoding"} & seen.headers.keys()
     assert seen.ended == "eof"
-    assert HELLO == (seen.text if streams else seen.json["choices"][0]["message"]["content"])
+    assert (seen.text if streams else seen.json["choices"][0]["message"]["content"]) == HELLO
 
 
 async def test_gzip_compresses_a_complete_answer(provider: FakeProvider) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import openai
 import pytest
-from fake_provider.asking import KEY, ask
 
+from fake_provider.asking import KEY, ask
 from gatemill.fake_provider.embeddings import DIMENSIONS
 from gatemill.fake_provider.server import FakeProvider
 

@@ -16,7 +16,9 @@ def test_guide_shows_the_catalogue_as_it_is() -> None:
     guide = GUIDE.read_text()
     begin, end = "<!-- faults: begin -->\n", "<!-- faults: end -->"
     shown = guide.partition(begin)[2].partition(end)[0]
-    assert shown.strip() == table().strip(), "copy the output of gatemill.fake_provider.faults.table()"
+    assert shown.strip() == table().strip(), (
+        "copy the output of gatemill.fake_provider.faults.table()"
+    )
 
 
 def test_no_two_faults_share_a_name() -> None:

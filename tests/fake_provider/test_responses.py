@@ -7,8 +7,8 @@ from typing import Any
 
 import openai
 import pytest
-from fake_provider.asking import KEY, RESPONSES, stream
 
+from fake_provider.asking import KEY, RESPONSES, stream
 from gatemill.fake_provider.server import FakeProvider
 
 HELLO = "Hello from fake-provider."

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from fake_provider.asking import PATIENCE_S, ask, exchange, get, read, request
 
+from fake_provider.asking import PATIENCE_S, ask, get, read, request
 from gatemill.fake_provider.server import FakeProvider, serve_forever, start
 
 
@@ -107,20 +107,25 @@ async def test_tls_answers_and_resets(certificate: tuple[Path, Path]) -> None:
 
 
 def test_uvloop_shows_the_same_faults_and_journal() -> None:
-    async def play() -> None:
+    async def serve() -> None:
         provider = await start("127.0.0.1", 0)
+        try:
+            await play(provider)
+        finally:
+            await provider.stop()
+
+    async def play(provider: FakeProvider) -> None:
         assert (await ask(provider, "fake+abort")).ended == "reset"
         assert (await ask(provider, "fake+cut=1", stream=True)).ended == "eof"
         assert len((await ask(provider, "fake+huge=4")).body) > 4 << 20
-        reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", provider.port)
         writer.write(request("fake+hang"))
         await provider.journal.wait_for(lambda row: row.model == "fake+hang", PATIENCE_S)
         writer.close()
         row = await provider.journal.wait_for(lambda row: row.outcome == "client_left", PATIENCE_S)
         assert row.phase == "before_headers"
-        row = (await exchange(provider, request("fake+bytewise")), provider.journal[-1])[1]
-        assert row.outcome == "complete"
-        await provider.stop()
+        seen = await ask(provider, "fake+bytewise")
+        assert max(map(len, seen.reads)) < 64
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(play())
+        runner.run(serve())

@@ -199,7 +199,7 @@ def test_there_are_only_so_many_live_keys(database):
     insert = queries.load("keys")["insert_key"]
     with database.transaction():
         database.run_many(
-            insert, ((str(n), "n", str(n), "[]", 0, 0.0, None) for n in range(LIVE_KEYS_MAX))
+            insert, [(str(n), "n", str(n), "[]", 0, 0.0, None) for n in range(LIVE_KEYS_MAX)]
         )
     with pytest.raises(InvalidValue, match="Revoke some"):
         make(database)

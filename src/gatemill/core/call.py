@@ -100,6 +100,13 @@ class Target(Struct, frozen=True):
     timeouts: Timeouts
     price: Price | None  # None: unknown, which is said in ledger, metrics and headers
     settings: TargetSettings
+    label: str  # "provider/model", in ASCII: headers and log lines
+
+
+def target_label(provider: str, model: str) -> str:
+    """`provider/model` without anything that could break a header or a line."""
+    text = f"{provider}/{model}".encode("ascii", "replace").decode()
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 class TargetSettings(Struct, frozen=True):
@@ -147,8 +154,11 @@ class Call(Struct):
     reported: tuple[str, ...] = ()  # parameters the chosen target cannot carry
 
 
-class UsageRow(Struct, frozen=True):
-    """One attempt in the ledger. Written once, never changed; every total derives from these."""
+class UsageRow(Struct, frozen=True, array_like=True):
+    """One attempt in the ledger. Written once, never changed; every total derives from these.
+
+    As JSON it is an array in this order: new fields go to the end and have a default.
+    """
 
     attempt_id: str  # "<request_id>-<attempt>": unique, so a row replayed after a crash is ignored
     request_id: str

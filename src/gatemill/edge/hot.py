@@ -5,10 +5,10 @@ Rule: a request comes in as bytes and the answer leaves as bytes; nothing here k
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from gatemill.core.errors import GatemillError
-from gatemill.core.money import dollars
 from gatemill.edge import failures
 from gatemill.gateway.pipeline import answer
 
@@ -81,40 +81,49 @@ def refusal(
 
 def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str) -> bytes:
     call = reply.call
-    last = call.attempts[-1]
+    attempts = call.attempts
+    last = attempts[-1]
     elapsed_s = gateway.now() - call.started_s
     upstream_s = 0.0
-    for attempt in call.attempts:
+    for attempt in attempts:
         # A stream has not ended: what we waited for is its first byte.
         upstream_s += (attempt.ended_s or attempt.first_byte_s) - attempt.started_s
-    kind: bytes
-    if reply.stream is None:
-        kind = b"application/json\r\n"
-        if reply.cost_microusd is not None:
-            kind += b"x-gatemill-cost-usd: %b\r\n" % dollars(reply.cost_microusd)[1:].encode()
-    else:
-        kind = b"text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
     block = (
-        b"content-type: %b%bx-gatemill-model: %b/%b\r\nx-gatemill-attempts: %d\r\n"
+        b"%bx-request-id: %b\r\nx-gatemill-model: %b\r\nx-gatemill-attempts: %d\r\n"
         b"x-gatemill-overhead-ms: %.2f\r\nx-gatemill-config: %b\r\nopenai-processing-ms: %d\r\n"
         % (
-            kind,
-            _ids(call.id, family, client_request_id),
-            last.target.provider.encode("ascii", "replace"),
-            last.target.model.encode("ascii", "replace"),
-            len(call.attempts),
-            max(0.0, elapsed_s - upstream_s) * 1e3,
+            _JSON if reply.stream is None else _STREAM,
+            call.id.encode(),
+            last.target.label.encode(),
+            len(attempts),
+            (elapsed_s - upstream_s) * 1e3,
             gateway.version.encode(),
             elapsed_s * 1e3,
         )
     )
+    cost = reply.cost_microusd
+    if cost is not None:
+        block += b"x-gatemill-cost-usd: %d.%06d\r\n" % divmod(cost, 1_000_000)
+    if family == "anthropic":
+        block += b"request-id: %b\r\n" % call.id.encode()
+    if client_request_id:
+        block += b"x-client-request-id: %b\r\n" % client_request_id.encode()
     if call.reported:
-        block += b"x-gatemill-unsupported: %b\r\n" % ",".join(call.reported).encode(
-            "ascii", "replace"
-        )
+        # The names are the caller's own words: nothing of them may end the header.
+        names = ",".join(call.reported)[:_NAMES_CHARS_MAX].encode("ascii", "replace")
+        block += b"x-gatemill-unsupported: %b\r\n" % _UNPRINTABLE.sub(b"?", names)
     if last.usage is not None and last.usage.estimated:
         block += b"x-gatemill-usage: estimated\r\n"
     return block
+
+
+_NAMES_CHARS_MAX = 1000
+_UNPRINTABLE = re.compile(rb"[^\x21-\x7e]")
+_JSON = b"content-type: application/json\r\n"
+_STREAM = (
+    b"content-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+)
 
 
 def _ids(request_id: str, family: str, client_request_id: str) -> bytes:

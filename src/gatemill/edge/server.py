@@ -6,6 +6,7 @@ Rule: SIGTERM means readiness 503, answers under way finish within the grace, th
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -96,6 +97,11 @@ async def _serve(
             "models": sorted(home.gateway.routes.exact),
         }
     )
+    # What start-up made stays until the end: the collector need not look at it again, nor often at
+    # requests, whose objects are freed by their counts (15 % of CPU per request, 2026-11).
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     structlog.get_logger().info("ready", host=host, port=port, config=home.gateway.version)
     await stop.wait()
     await _drain(server, door, settings.server.drain_timeout_s)

@@ -22,6 +22,7 @@ def message(turn: Turn) -> Json:
     """A complete message."""
     answer: Json = {
         **_envelope(turn),
+        "stop_details": None,
         "content": [block.whole for block in _blocks(turn)],
         "stop_reason": _STOP[turn.finish],
         "stop_sequence": None,

@@ -72,10 +72,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none by inheritance.
+        self._transport = transport  # type: ignore[assignment]
         # Any byte that the kernel does not take pauses us: "sent" in the journal means sent.
-        transport.set_write_buffer_limits(high=0)
+        # (TLS in CPython 3.11 never resumes at high=0: its test is "at least", not "more than".)
+        self._transport.set_write_buffer_limits(high=1, low=0)
         self._number = self._host.joined(self)
 
     def data_received(self, data: bytes) -> None:

@@ -165,7 +165,8 @@ def _deltas(turn: Turn) -> Iterator[Json]:
         function = {"name": call.name, "arguments": ""}
         opener = {"index": i, "id": f"call_{call.id}", "type": "function", "function": function}
         yield {"tool_calls": [opener]}
-    # Piece by piece over all calls: whoever joins them by order instead of `index` fails.
+    # Piece by piece over all calls: whoever joins them by order instead of `index` fails. Seen
+    # 2026-11: chat.completions.stream() of openai-python 3.52 does, when a tool is strict.
     for pieces in zip(*(call.pieces for call in turn.calls), strict=True):
         for i, piece in enumerate(pieces):
             yield {"tool_calls": [{"index": i, "function": {"arguments": piece}}]}

@@ -93,7 +93,7 @@ def _tail(
     said = {
         "cost_microusd": cost,
         "request_id": call.id,
-        "model": f"{last.target.provider}/{last.target.model}",
+        "model": last.target.label,
         "attempts": len(call.attempts),
     }
     return b": gatemill %b\n\n" % msgspec.json.encode(said)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gatemill.core.call import target_label
 from gatemill.core.errors import InvalidValue, ModelNotFound
 from gatemill.policy import choose
 
@@ -76,7 +77,12 @@ class Routes:
     def _named(self, target: Target, name: str) -> Target:
         if target.model != "*":
             return target
-        return replace(target, model=name, price=self._price(target.provider, name))
+        return replace(
+            target,
+            model=name,
+            price=self._price(target.provider, name),
+            label=target_label(target.provider, name),
+        )
 
 
 def allows(key: Key, model: str) -> bool:

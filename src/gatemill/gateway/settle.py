@@ -177,7 +177,7 @@ def _observe(
             status=status,
             operation=call.operation,
             model=call.head.model,
-            target=f"{provider}/{attempt.target.model}" if attempt else "",
+            target=attempt.target.label if attempt else "",
             key=call.key.id if call.key else "",
             duration_ms=duration_s * 1e3,
             ours_ms=ours_s * 1e3,

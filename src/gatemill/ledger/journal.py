@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FILE_BYTES = 1 << 20  # a file this long is left for the other one, as soon as that is empty
+FILE_BYTES = 4 << 20  # a file this long is left for the other one, as soon as that is empty
 FILE_BYTES_MAX = 256 << 20  # about 500,000 rows while the database refuses them; then appends fail
-CHUNK_BYTES = 256 << 10  # about 500 rows: one transaction
+CHUNK_BYTES = 1 << 20  # about 2,000 rows: one transaction
 SUFFIX = ".jsonl"
 REJECTED = "rejected.txt"  # lines that are no rows, kept for a human
 

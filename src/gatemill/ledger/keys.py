@@ -11,6 +11,7 @@ import hmac
 import re
 import secrets
 import string
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -32,6 +33,7 @@ SECRET_BYTES_MAX = 128  # nothing longer is hashed
 LIVE_KEYS_MAX = 100_000  # all of them are in memory, about 0.6 kB each
 DEAD_KEYS_S = 30 * 86_400.0  # a key that ended longer ago than this is unknown instead of expired
 NAME_CHARS_MAX = 200
+_BLOCK_BYTES = 64  # of SHA-256
 MODELS_MAX = 200
 
 _ID_ALPHABET = string.digits + string.ascii_lowercase
@@ -75,12 +77,18 @@ class ListedKey(Struct, frozen=True):
 class KeyTable:
     """The keys at one moment; replaced as a whole when they change."""
 
-    __slots__ = ("_keys", "_pepper", "version")
+    __slots__ = ("_inner", "_keys", "_outer", "version")
 
     def __init__(self, pepper: bytes, version: int, keys: Mapping[bytes, Key]) -> None:
         self.version = version
-        self._pepper = pepper
         self._keys = keys
+        # HMAC (RFC 2104) with the pepper's half of both hashes done once. hmac.digest costs 2.5 us
+        # instead of 1.1, and gives up Python's lock to whatever thread waits for it.
+        if len(pepper) > _BLOCK_BYTES:
+            pepper = sha256(pepper).digest()
+        block = pepper.ljust(_BLOCK_BYTES, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -92,7 +100,11 @@ class KeyTable:
         """
         if len(secret) > SECRET_BYTES_MAX:
             return None
-        return self._keys.get(hmac.digest(self._pepper, secret, "sha256"))
+        inner = self._inner.copy()
+        inner.update(secret)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return self._keys.get(outer.digest())
 
 
 def public_id(secret: bytes) -> str | None:

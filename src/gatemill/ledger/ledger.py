@@ -63,7 +63,7 @@ class Ledger:
     # --- The hot path ---------------------------------------------------------------------------
 
     def record(self, row: UsageRow) -> None:
-        """The row survives the death of this process and is in the database within about 20 ms.
+        """The row survives the death of this process and is in the database within about 100 ms.
 
         Never raises and never waits for the database. While the journal fails, rows are held in
         memory, at most `SPARE_ROWS_MAX`; beyond that they are counted as lost.

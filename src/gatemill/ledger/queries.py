@@ -7,6 +7,7 @@ parameters for what it understands: `?` for SQLite, `$1` for Postgres.
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 _FOLDER = Path(__file__).parent / "sql"
 _HEADING = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*$\n?", re.MULTILINE)
+_VALUES = re.compile(r"VALUES (\([^()]*\))")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
@@ -27,6 +29,10 @@ class Query(Struct, frozen=True):
     question: str  # with `?` parameters
     params: tuple[str, ...]  # the names behind the question marks, in their order
 
+    def repeated(self, rows: int) -> str:
+        """An INSERT of one row as an INSERT of `rows` rows, with `?` parameters."""
+        return _repeated(self.question, rows)
+
 
 class Migration(Struct, frozen=True):
     """One numbered change of the schema."""
@@ -34,6 +40,12 @@ class Migration(Struct, frozen=True):
     version: int
     name: str
     statements: tuple[str, ...]
+
+
+@functools.cache
+def _repeated(question: str, rows: int) -> str:
+    before, values, after = _VALUES.split(question)
+    return before + "VALUES " + ", ".join([values] * rows) + after
 
 
 def load(room: str) -> dict[str, Query]:

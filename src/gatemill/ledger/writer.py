@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GATHER_S = 0.02  # the longest a row waits for company before its transaction begins
+GATHER_S = 0.1  # the longest a row waits for company before its transaction begins
 POLL_S = 0.5  # between two looks for changes made by other processes
 WORK_MAX = 1_000  # pieces of work that may wait; callers beyond that are told to come back
 

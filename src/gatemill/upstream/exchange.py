@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gatemill.upstream.pool import Connection
 
 ANSWER_BYTES_MAX = 64 << 20  # a complete answer, decoded; a larger one is UpstreamBadReply
+DECODED_BYTES_MAX = 1 << 30  # all that one compressed answer may become
 FAILURE_BYTES_MAX = 1 << 20  # an error body; what is longer is cut, not refused
 
 
@@ -65,14 +66,13 @@ class Exchange:
     def begin(self, status: int) -> None:
         """Headers are complete."""
         self.status = status
-        encoding = self.header(b"content-encoding").lower()
-        if encoding not in (b"", b"identity"):
-            if encoding not in (b"gzip", b"x-gzip", b"deflate"):
-                raise UpstreamBadReply("The provider's answer has an unknown content encoding.")
-            self._inflate = Inflater()
+        encoding = self.header(b"content-encoding")
+        if encoding:
+            self._inflate = inflater(encoding)
         if not self.stream:
             return
-        if 200 <= status < 300 and self.header(b"content-type").startswith(b"text/event-stream"):
+        kind = self.header(b"content-type").lower()
+        if 200 <= status < 300 and kind.startswith(b"text/event-stream"):
             self._resolve(self)
         else:
             self.stream = False
@@ -81,12 +81,14 @@ class Exchange:
         """The next piece of the body."""
         if self._inflate is not None:
             data = self._inflate.feed(data)
-        self._parts.append(data)
         if self.stream:
+            self._parts.append(data)
             return
         self._received_bytes += len(data)
         if self._received_bytes > ANSWER_BYTES_MAX:
             raise UpstreamBadReply("The provider's answer is larger than 64 MiB.")
+        if self.status < 300 or self._received_bytes <= FAILURE_BYTES_MAX + len(data):
+            self._parts.append(data)
 
     def flush(self) -> None:
         """Push what has come to the sink, once per read."""
@@ -95,10 +97,14 @@ class Exchange:
             return
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
-        self._sink.feed(data)
+        if data:
+            self._sink.feed(data)
 
     def end(self) -> None:
         """The answer is complete; the connection has been released."""
+        if self._inflate is not None and not self._inflate.is_whole:
+            self.fail(UpstreamBadReply("The provider's compressed answer is cut short."))
+            return
         self.ended = True
         self.connection = None
         if self.stream:
@@ -118,8 +124,9 @@ class Exchange:
                 future.set_exception(error)
             return
         self._failure = error
-        self.flush()
-        self._close(error)
+        if self._sink is not None:
+            self.flush()
+            self._close(error)
 
     def header(self, name: bytes) -> bytes:
         """A header's value, b"" when absent; `name` in lower case."""
@@ -174,6 +181,16 @@ class Exchange:
         return {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in self.headers}
 
 
+def inflater(encoding: bytes) -> Inflater | None:
+    """What decodes this content encoding; None for identity. Raises UpstreamBadReply."""
+    encoding = encoding.strip().lower()
+    if encoding in (b"", b"identity"):
+        return None
+    if encoding not in (b"gzip", b"x-gzip", b"deflate"):
+        raise UpstreamBadReply("The provider's answer has an unknown content encoding.")
+    return Inflater()
+
+
 class Inflater:
     """gzip or zlib, although we ask for identity; bounded, against bombs."""
 
@@ -183,14 +200,23 @@ class Inflater:
         self._decompress = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
         self._total_bytes = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """The compressed data has come to its end."""
+        return self._decompress.eof
+
     def feed(self, data: bytes) -> bytes:
-        """Decoded bytes. Raises UpstreamBadReply for broken data and above ANSWER_BYTES_MAX."""
-        room = ANSWER_BYTES_MAX - self._total_bytes
-        try:
-            out = self._decompress.decompress(data, room + 1)
-        except zlib.error:
-            raise UpstreamBadReply("The provider's compressed answer is broken.") from None
+        """Decoded bytes. Raises UpstreamBadReply for broken data and above ANSWER_BYTES_MAX at once."""
+        out = b""
+        while data:
+            if self._decompress.eof:  # gzip may go on with another member
+                self._decompress = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+            try:
+                out += self._decompress.decompress(data, ANSWER_BYTES_MAX + 1 - len(out))
+            except zlib.error:
+                raise UpstreamBadReply("The provider's compressed answer is broken.") from None
+            if len(out) > ANSWER_BYTES_MAX or self._total_bytes + len(out) > DECODED_BYTES_MAX:
+                raise UpstreamBadReply("The provider's answer is larger than 64 MiB when decoded.")
+            data = self._decompress.unused_data
         self._total_bytes += len(out)
-        if self._total_bytes > ANSWER_BYTES_MAX:
-            raise UpstreamBadReply("The provider's answer is larger than 64 MiB when decoded.")
         return out

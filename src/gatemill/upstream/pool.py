@@ -31,20 +31,23 @@ if TYPE_CHECKING:
 
 HEADER_BYTES_MAX = 64 << 10
 WAITING_MAX = 1024  # exchanges that wait for a connection; above it Overloaded
+# A kept connection that the provider has closed shows it within a round trip. One that closes later
+# may have worked on the request, which is then not sent again.
+STALE_S = 1.0
 _SWEEP_S = 0.1
 
 
 class Connection(asyncio.Protocol):
     """One socket; at most one exchange at a time."""
 
-    __slots__ = ("_header_bytes", "_parser", "exchange", "pool", "reused", "transport")
+    __slots__ = ("_head_bytes", "_parser", "exchange", "pool", "reused", "transport")
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.transport: asyncio.Transport | None = None  # None once closed
         self.exchange: Exchange | None = None  # set by pool, cleared at the end of the answer
         self.reused = False
-        self._header_bytes = 0
+        self._head_bytes = 0  # received of an answer whose headers are not complete
         self._parser = httptools.HttpResponseParser(self)
 
     # --- asyncio.Protocol ----------------------------------------------------------------------------
@@ -63,7 +66,7 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         if exc is None and _ends_with_close(exchange):
             exchange.end()
-        elif exchange.status:
+        elif exchange.phase != "first_token_s":
             exchange.fail(UpstreamInterrupted("The provider closed the connection mid-answer."))
         else:
             exchange.fail(UpstreamUnreachable("The provider closed the connection unanswered."))
@@ -78,35 +81,45 @@ class Connection(asyncio.Protocol):
         exchange.expires_s = min(self.pool.now() + exchange.between_s, exchange.total_expires_s)
         try:
             self._parser.feed_data(data)
+            if not exchange.status:
+                self._bound(len(data))
             exchange.flush()
-        except (httptools.HttpParserError, GatemillError) as error:
-            ours = error.__context__ if isinstance(error, httptools.HttpParserError) else error
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, GatemillError) as error:
+            ours = error if isinstance(error, GatemillError) else error.__context__
             if not isinstance(ours, GatemillError):
                 ours = UpstreamBadReply("The provider's answer is not HTTP.")
-            self.exchange = None
+            # The answer's end may have handed the connection to the next exchange already.
+            current = self.exchange
             self.abort()
-            exchange.fail(ours)
+            if current is not None:
+                current.fail(ours)
 
     # --- httptools callbacks -------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """An answer begins; one that nobody asked for costs the connection."""
+        if self.exchange is None:
+            self.abort()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collects a header."""
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > HEADER_BYTES_MAX:
-            raise UpstreamBadReply("The provider's answer has more than 64 KiB of headers.")
         if self.exchange is not None:
             self.exchange.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Begins the answer; interim answers (1xx) are skipped."""
-        self._header_bytes = 0
         status = self._parser.get_status_code()
-        if self.exchange is None:
+        exchange = self.exchange
+        if exchange is None:
             return
         if status < 200:
-            self.exchange.headers.clear()
-        else:
-            self.exchange.begin(status)
+            exchange.headers.clear()
+            return
+        headers_bytes = sum([len(name) + len(value) for name, value in exchange.headers])
+        if headers_bytes > HEADER_BYTES_MAX:
+            raise _headers_too_large()
+        self._head_bytes = 0
+        exchange.begin(status)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -151,6 +164,12 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def _bound(self, received_bytes: int) -> None:
+        # The parser collects a header until it is complete, so unfinished ones count as well.
+        self._head_bytes += received_bytes
+        if self._head_bytes > HEADER_BYTES_MAX:
+            raise _headers_too_large()
+
 
 class Pool:
     """Connections to one provider; satisfies ports.Transport.
@@ -168,6 +187,7 @@ class Pool:
         tls: ssl.SSLContext | None,
     ) -> None:
         url = urlsplit(base_url)
+        assert url.scheme != "https" or tls is not None, "https needs a TLS context"
         self._host = url.hostname or ""
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._tls = tls if url.scheme == "https" else None
@@ -209,11 +229,12 @@ class Pool:
         self._busy.discard(connection)
         transport = connection.transport
         if transport is not None:
-            if keep and self._connections_max:
+            if keep and self._connections_max and not transport.is_closing():
                 connection.reused = True
                 self._idle.append(connection)
             else:
-                transport.close()
+                # Not close(): that would wait for a request which the provider does not read.
+                transport.abort()
         self._wake()
 
     def gone(self, connection: Connection) -> None:
@@ -233,26 +254,44 @@ class Pool:
             # content-length stays last, because send() completes it.
             extra = "".join(f"{name}: {value}\r\n" for name, value in out.headers).encode("latin-1")
             head = head.removesuffix(b"content-length: ") + extra + b"content-length: "
-        while True:
-            connection = self._take() or await self._connect(timeouts, deadline_s)
-            exchange = Exchange(self._loop.create_future(), stream=stream)
-            self._limit(exchange, timeouts, deadline_s)
-            self._busy.add(connection)
-            reused = connection.reused
-            future = exchange.future
-            assert future is not None
-            connection.send(exchange, head, out.body)
-            try:
-                return await future
-            except UpstreamUnreachable:
-                # A kept connection may have been closed by the provider while our request was on its
-                # way. Nothing was answered, so it is sent once more on a new connection, which cannot
-                # have this fault.
-                if not reused:
-                    raise
-            except asyncio.CancelledError:
-                exchange.abort()
-                raise
+        connection = None if self._waiting else self._take()
+        if connection is None:
+            connection = await self._connect(timeouts, deadline_s)
+        try:
+            return await self._send(connection, (head, out.body), timeouts, deadline_s, stream=stream)
+        except _StaleConnection:
+            # The provider closed the kept connection while our request was on its way. It is sent once
+            # more, on a new connection, which cannot have this fault.
+            connection = await self._connect(timeouts, deadline_s, fresh=True)
+        return await self._send(connection, (head, out.body), timeouts, deadline_s, stream=stream)
+
+    async def _send(
+        self,
+        connection: Connection,
+        request: tuple[bytes, bytes],
+        timeouts: Timeouts,
+        deadline_s: float,
+        *,
+        stream: bool,
+    ) -> Incoming | Source:
+        future: asyncio.Future[Incoming | Source] = self._loop.create_future()
+        exchange = Exchange(future, stream=stream)
+        self._limit(exchange, timeouts, deadline_s)
+        self._busy.add(connection)
+        reused = connection.reused
+        sent_s = self.now()
+        connection.send(exchange, *request)
+        try:
+            return await future
+        except UpstreamUnreachable:
+            if reused and self.now() - sent_s < STALE_S:
+                raise _StaleConnection from None
+            raise
+        except asyncio.CancelledError:
+            exchange.abort()
+            if future.done() and not future.cancelled():
+                future.exception()  # it failed in the same moment, and nobody will ask
+            raise
 
     def _limit(self, exchange: Exchange, timeouts: Timeouts, deadline_s: float) -> None:
         now_s = self.now()
@@ -269,14 +308,30 @@ class Pool:
                 return connection
         return None
 
-    async def _connect(self, timeouts: Timeouts, deadline_s: float) -> Connection:
-        while len(self._busy) + self._opening >= max(1, self._connections_max):
+    async def _connect(
+        self, timeouts: Timeouts, deadline_s: float, *, fresh: bool = False
+    ) -> Connection:
+        """A connection of one's own, after those who waited longer. `fresh`: not a kept one."""
+        if self._waiting or len(self._busy) + self._opening >= max(1, self._connections_max):
             await self._wait(deadline_s)
-            if (connection := self._take()) is not None:
-                return connection
+        kept = self._take()
+        if kept is not None and not fresh:
+            return kept
+        if kept is not None:
+            kept.abort()  # makes room
         self._opening += 1
+        connection: Connection | None = None
         try:
-            async with asyncio.timeout_at(min(deadline_s, self.now() + timeouts.connect_s)):
+            connection = await self._open(min(deadline_s, self.now() + timeouts.connect_s))
+        finally:
+            self._opening -= 1
+            if connection is None:
+                self._wake()
+        return connection
+
+    async def _open(self, deadline_s: float) -> Connection:
+        try:
+            async with asyncio.timeout_at(deadline_s):
                 _, connection = await self._loop.create_connection(
                     lambda: Connection(self), self._host, self._port, ssl=self._tls
                 )
@@ -284,31 +339,33 @@ class Pool:
             raise UpstreamTimeout("Connecting to the provider took too long.") from None
         except OSError as error:
             raise UpstreamUnreachable("The provider cannot be reached.") from error
-        finally:
-            self._opening -= 1
+        if connection.transport is None or connection.transport.is_closing():
+            raise UpstreamUnreachable("The provider closed the connection at once.")
         return connection
 
     async def _wait(self, deadline_s: float) -> None:
+        """Returns when a connection is idle or may be opened, and it is this caller's turn."""
         if len(self._waiting) >= WAITING_MAX:
             raise Overloaded(
                 "Too many requests wait for this provider. Retry later.", retry_after_s=1
             )
         turn: asyncio.Future[None] = self._loop.create_future()
+        # It stays in the queue until it is taken, so that newcomers cannot take what it was given.
         self._waiting.append(turn)
+        taken = False
         try:
             async with asyncio.timeout_at(deadline_s):
                 await turn
+            taken = True
         except TimeoutError:
             raise UpstreamTimeout("No connection to the provider became free in time.") from None
         finally:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            elif turn.cancelled():
-                self._wake()  # the turn was given to a caller who has left
+            self._waiting.remove(turn)
+            if not taken and turn.done() and not turn.cancelled():
+                self._wake()
 
     def _wake(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
+        for turn in self._waiting:
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -320,7 +377,9 @@ class Pool:
             assert exchange is not None
             connection.abort()
             self._busy.discard(connection)
-            exchange.fail(UpstreamTimeout(f"The provider exceeded {exchange.phase}."))
+            out_of_time = exchange.expires_s >= exchange.total_expires_s
+            phase = "total_s" if out_of_time else exchange.phase
+            exchange.fail(UpstreamTimeout(f"The provider exceeded {phase}."))
         self._sweep = self._loop.call_later(_SWEEP_S, self._expire) if self._busy else None
 
     def _head(self, path: str) -> bytes:
@@ -332,6 +391,14 @@ class Pool:
         ]
         head = self._heads[path] = ("\r\n".join(lines) + "\r\ncontent-length: ").encode("latin-1")
         return head
+
+
+class _StaleConnection(Exception):
+    """A kept connection was closed unanswered; never leaves this file."""
+
+
+def _headers_too_large() -> UpstreamBadReply:
+    return UpstreamBadReply("The provider's answer has more than 64 KiB of headers.")
 
 
 def _ends_with_close(exchange: Exchange) -> bool:

@@ -154,7 +154,7 @@ def _sent(document: Json, operation: Json) -> str:
         rows = [
             (
                 p["name"],
-                f"{fields.kind(p['schema'])}, {p['in']}",
+                f"{fields.kind(p['schema'])}, {escape(p['in'])}",
                 "required" if p.get("required") else "",
                 inline(p["description"]),
             )

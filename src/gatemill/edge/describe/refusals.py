@@ -89,7 +89,7 @@ _SHOWN: dict[int, GatemillError] = {
     503: errors.Overloaded("Too many requests are in flight here. Retry later."),
     504: errors.UpstreamTimeout("The provider timed out. Retry, or ask for less."),
 }
-_ID = "req_1a1fc2352f5b0c6e8d9a4700001a"
+EXAMPLE_ID = "req_1a1fc2352f5b0c6e8d9a4700001a"
 
 
 def public() -> list[type[GatemillError]]:
@@ -149,7 +149,7 @@ def _response(status: int, family: str) -> Json:
         names.append("x-should-retry")
     if status == 401:
         names.append("www-authenticate")
-    said = msgspec.json.decode(failures.body(_SHOWN[status], family, _ID))
+    said = msgspec.json.decode(failures.body(_SHOWN[status], family, EXAMPLE_ID))
     return {
         "description": "\n".join(f"- `{k.code}`: {meaning(k)}" for k in kinds),
         "headers": headers.refs(names),
