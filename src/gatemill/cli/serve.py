@@ -47,7 +47,7 @@ def serve(
 
 
 def _import_lean() -> None:
-    """structlog is loaded without rich.
+    """The log library is loaded without rich.
 
     For tracebacks in colour it would import rich and pygments: 5 MB of memory and 0.1 s of every
     start (structlog 26.1, Python 3.11, 2026-11) that a server does not need. The banner, which uses

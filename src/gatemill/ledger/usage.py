@@ -63,7 +63,7 @@ def insert(database: Database, rows: Sequence[UsageRow]) -> list[UsageRow]:
 def recent(database: Database, limit: int) -> list[UsageRow]:
     """The newest attempts first, at most `RECENT_MAX`."""
     found = database.rows(_RECENT, {"limit": min(limit, RECENT_MAX)})
-    return msgspec.convert(found, list[UsageRow], strict=False)
+    return msgspec.convert([list(row.values()) for row in found], list[UsageRow], strict=False)
 
 
 def totals(database: Database, since_s: float, until_s: float) -> list[Total]:

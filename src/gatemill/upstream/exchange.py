@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from gatemill.core.ports import Sink, Source
-    from gatemill.upstream.pool import Connection
+    from gatemill.upstream.connection import Connection
 
 ANSWER_BYTES_MAX = 64 << 20  # a complete answer, decoded; a larger one is UpstreamBadReply
 DECODED_BYTES_MAX = 1 << 30  # all that one compressed answer may become
@@ -194,21 +194,23 @@ def inflater(encoding: bytes) -> Inflater | None:
 class Inflater:
     """gzip or zlib, although we ask for identity; bounded, against bombs."""
 
-    __slots__ = ("_decompress", "_total_bytes")
+    __slots__ = ("_begun", "_decompress", "_total_bytes")
 
     def __init__(self) -> None:
         self._decompress = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
         self._total_bytes = 0
+        self._begun = False
 
     @property
     def is_whole(self) -> bool:
-        """The compressed data has come to its end."""
-        return self._decompress.eof
+        """The compressed data has come to its end; no data at all is whole, too."""
+        return self._decompress.eof or not self._begun
 
     def feed(self, data: bytes) -> bytes:
         """Decoded bytes. Raises UpstreamBadReply for broken data and above ANSWER_BYTES_MAX at once."""
         out = b""
         while data:
+            self._begun = True
             if self._decompress.eof:  # gzip may go on with another member
                 self._decompress = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
             try:

@@ -11,16 +11,12 @@ import collections
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httptools
-
 from gatemill.core.errors import (
-    GatemillError,
     Overloaded,
-    UpstreamBadReply,
-    UpstreamInterrupted,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gatemill.upstream.connection import Connection
 from gatemill.upstream.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -29,146 +25,11 @@ if TYPE_CHECKING:
     from gatemill.core.call import Timeouts
     from gatemill.core.ports import Incoming, Outgoing, Source
 
-HEADER_BYTES_MAX = 64 << 10
 WAITING_MAX = 1024  # exchanges that wait for a connection; above it Overloaded
 # A kept connection that the provider has closed shows it within a round trip. One that closes later
 # may have worked on the request, which is then not sent again.
 STALE_S = 1.0
 _SWEEP_S = 0.1
-
-
-class Connection(asyncio.Protocol):
-    """One socket; at most one exchange at a time."""
-
-    __slots__ = ("_head_bytes", "_parser", "exchange", "pool", "reused", "transport")
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        self.transport: asyncio.Transport | None = None  # None once closed
-        self.exchange: Exchange | None = None  # set by pool, cleared at the end of the answer
-        self.reused = False
-        self._head_bytes = 0  # received of an answer whose headers are not complete
-        self._parser = httptools.HttpResponseParser(self)
-
-    # --- asyncio.Protocol ----------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready."""
-        self.transport = transport  # type: ignore[assignment]  # TCP and TLS transports are both
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the exchange: well if its answer is delimited by the close, else as a failure."""
-        self.transport = None
-        exchange = self.exchange
-        self.pool.gone(self)
-        if exchange is None:
-            return
-        self.exchange = None
-        if exc is None and _ends_with_close(exchange):
-            exchange.end()
-        elif exchange.phase != "first_token_s":
-            exchange.fail(UpstreamInterrupted("The provider closed the connection mid-answer."))
-        else:
-            exchange.fail(UpstreamUnreachable("The provider closed the connection unanswered."))
-
-    def data_received(self, data: bytes) -> None:
-        """Feeds the parser and pushes one read's worth to the sink."""
-        exchange = self.exchange
-        if exchange is None:  # bytes nobody asked for: the connection cannot be trusted any more
-            self.abort()
-            return
-        exchange.phase = "between_chunks_s"
-        exchange.expires_s = min(self.pool.now() + exchange.between_s, exchange.total_expires_s)
-        try:
-            self._parser.feed_data(data)
-            if not exchange.status:
-                self._bound(len(data))
-            exchange.flush()
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, GatemillError) as error:
-            ours = error if isinstance(error, GatemillError) else error.__context__
-            if not isinstance(ours, GatemillError):
-                ours = UpstreamBadReply("The provider's answer is not HTTP.")
-            # The answer's end may have handed the connection to the next exchange already.
-            current = self.exchange
-            self.abort()
-            if current is not None:
-                current.fail(ours)
-
-    # --- httptools callbacks -------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """An answer begins; one that nobody asked for costs the connection."""
-        if self.exchange is None:
-            self.abort()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collects a header."""
-        if self.exchange is not None:
-            self.exchange.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Begins the answer; interim answers (1xx) are skipped."""
-        status = self._parser.get_status_code()
-        exchange = self.exchange
-        if exchange is None:
-            return
-        if status < 200:
-            exchange.headers.clear()
-            return
-        headers_bytes = sum([len(name) + len(value) for name, value in exchange.headers])
-        if headers_bytes > HEADER_BYTES_MAX:
-            raise _headers_too_large()
-        self._head_bytes = 0
-        exchange.begin(status)
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
-        if self.exchange is not None:
-            self.exchange.body(data)
-
-    def on_message_complete(self) -> None:
-        """Ends the answer and frees the connection."""
-        exchange = self.exchange
-        if exchange is None or exchange.status == 0:
-            return
-        self.exchange = None
-        self.pool.release(self, keep=self._parser.should_keep_alive())
-        exchange.end()
-
-    # --- Called by pool and exchange -----------------------------------------------------------------
-
-    def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
-        """Put the request on the wire."""
-        assert self.transport is not None
-        self.exchange = exchange
-        exchange.connection = self
-        self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
-
-    def pause(self) -> None:
-        """Stop reading."""
-        if self.transport is not None:
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read again; the clock between chunks starts anew."""
-        if self.transport is not None:
-            exchange = self.exchange
-            if exchange is not None:
-                next_s = self.pool.now() + exchange.between_s
-                exchange.expires_s = min(next_s, exchange.total_expires_s)
-            self.transport.resume_reading()
-
-    def abort(self) -> None:
-        """Close without ceremony; the exchange hears nothing."""
-        self.exchange = None
-        if self.transport is not None:
-            self.transport.abort()
-
-    def _bound(self, received_bytes: int) -> None:
-        # The parser collects a header until it is complete, so unfinished ones count as well.
-        self._head_bytes += received_bytes
-        if self._head_bytes > HEADER_BYTES_MAX:
-            raise _headers_too_large()
 
 
 class Pool:
@@ -199,6 +60,7 @@ class Pool:
         self._idle: list[Connection] = []  # last in, first out: the warmest socket is used again
         self._busy: set[Connection] = set()
         self._opening = 0
+        self._woken = 0  # of those in _waiting: may go on, and have not done so yet
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._loop = asyncio.get_running_loop()
         self._sweep: asyncio.TimerHandle | None = None
@@ -239,10 +101,11 @@ class Pool:
 
     def gone(self, connection: Connection) -> None:
         """A connection has closed."""
-        self._busy.discard(connection)
-        if connection in self._idle:
+        if connection in self._busy:
+            self._busy.remove(connection)
+            self._wake()
+        elif connection in self._idle:
             self._idle.remove(connection)
-        self._wake()
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -312,7 +175,7 @@ class Pool:
         self, timeouts: Timeouts, deadline_s: float, *, fresh: bool = False
     ) -> Connection:
         """A connection of one's own, after those who waited longer. `fresh`: not a kept one."""
-        if self._waiting or len(self._busy) + self._opening >= max(1, self._connections_max):
+        if len(self._busy) + self._opening + self._woken >= max(1, self._connections_max):
             await self._wait(deadline_s)
         kept = self._take()
         if kept is not None and not fresh:
@@ -350,7 +213,6 @@ class Pool:
                 "Too many requests wait for this provider. Retry later.", retry_after_s=1
             )
         turn: asyncio.Future[None] = self._loop.create_future()
-        # It stays in the queue until it is taken, so that newcomers cannot take what it was given.
         self._waiting.append(turn)
         taken = False
         try:
@@ -361,13 +223,16 @@ class Pool:
             raise UpstreamTimeout("No connection to the provider became free in time.") from None
         finally:
             self._waiting.remove(turn)
-            if not taken and turn.done() and not turn.cancelled():
-                self._wake()
+            if turn.done() and not turn.cancelled():
+                self._woken -= 1
+                if not taken:  # whoever left in this moment passes the turn on
+                    self._wake()
 
     def _wake(self) -> None:
         for turn in self._waiting:
             if not turn.done():
                 turn.set_result(None)
+                self._woken += 1
                 return
 
     def _expire(self) -> None:
@@ -376,7 +241,6 @@ class Pool:
             exchange = connection.exchange
             assert exchange is not None
             connection.abort()
-            self._busy.discard(connection)
             out_of_time = exchange.expires_s >= exchange.total_expires_s
             phase = "total_s" if out_of_time else exchange.phase
             exchange.fail(UpstreamTimeout(f"The provider exceeded {phase}."))
@@ -395,13 +259,3 @@ class Pool:
 
 class _StaleConnection(Exception):
     """A kept connection was closed unanswered; never leaves this file."""
-
-
-def _headers_too_large() -> UpstreamBadReply:
-    return UpstreamBadReply("The provider's answer has more than 64 KiB of headers.")
-
-
-def _ends_with_close(exchange: Exchange) -> bool:
-    """Whether the answer is complete because it said neither its length nor its chunks."""
-    delimited = exchange.header(b"content-length") or exchange.header(b"transfer-encoding")
-    return exchange.status >= 200 and not delimited

@@ -7,12 +7,14 @@ where `proxy` is set.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import io
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from gatemill.core.errors import (
     GatemillError,
+    Overloaded,
     UpstreamBadReply,
     UpstreamInterrupted,
     UpstreamTimeout,
@@ -20,15 +22,16 @@ from gatemill.core.errors import (
 )
 from gatemill.core.ports import Incoming
 from gatemill.core.tasks import spawn
-from gatemill.upstream.exchange import ANSWER_BYTES_MAX
+from gatemill.upstream.connection import HEADER_BYTES_MAX
+from gatemill.upstream.exchange import ANSWER_BYTES_MAX, FAILURE_BYTES_MAX, Inflater, inflater
+from gatemill.upstream.pool import STALE_S, WAITING_MAX
 
 if TYPE_CHECKING:
     import ssl
+    from types import SimpleNamespace
 
     from gatemill.core.call import Timeouts
     from gatemill.core.ports import Outgoing, Sink, Source
-
-_READ_BYTES = 64 << 10
 
 
 class Proxied:
@@ -53,85 +56,213 @@ class Proxied:
         self._proxy = proxy
         self._tls = tls
         self._connections_max = connections_max
+        self._asking = 0  # requests without an answer yet
         self._session: aiohttp.ClientSession | None = None  # made with the first request
 
     async def exchange(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming:
         """The complete answer; see ports.Transport."""
-        try:
-            async with asyncio.timeout_at(_total(timeouts, deadline_s)):
-                response = await self._send(out, timeouts, deadline_s)
-                return await _complete(response)
-        except TimeoutError:
-            raise UpstreamTimeout("The provider exceeded total_s.") from None
+        answer = Answer(await self._ask(out, timeouts, deadline_s), timeouts, deadline_s)
+        return await answer.complete()
 
     async def open(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming | Source:
         """A source, or the complete answer when it is not an event stream; see ports.Transport."""
-        response = await self._send(out, timeouts, deadline_s)
-        kind = response.headers.get("content-type", "")
-        if 200 <= response.status < 300 and kind.startswith("text/event-stream"):
-            return Pump(response, timeouts.between_chunks_s, _total(timeouts, deadline_s))
-        return await _complete(response)
+        answer = Answer(await self._ask(out, timeouts, deadline_s), timeouts, deadline_s)
+        return Pump(answer) if answer.is_stream else await answer.complete()
 
     async def close(self) -> None:
-        """The session is closed."""
+        """The session is closed, with all its connections."""
         if self._session is not None:
             await self._session.close()
 
-    async def _send(
+    async def _ask(
         self, out: Outgoing, timeouts: Timeouts, deadline_s: float
     ) -> aiohttp.ClientResponse:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections_max, ssl=self._tls or False),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s),
-                auto_decompress=True,
+        if self._asking >= WAITING_MAX + self._connections_max:
+            raise Overloaded(
+                "Too many requests wait for this provider. Retry later.", retry_after_s=1
             )
-        first_s = asyncio.get_running_loop().time() + timeouts.first_token_s
+        self._asking += 1
         try:
-            async with asyncio.timeout_at(min(deadline_s, first_s)):
+            first = _Progress(timeouts, deadline_s)
+            try:
+                return await self._post(out, first)
+            except UpstreamUnreachable:
+                if not first.is_stale:
+                    raise
+            # As in the pool: the kept connection had been closed before our request reached it.
+            return await self._post(out, _Progress(timeouts, deadline_s))
+        finally:
+            self._asking -= 1
+
+    async def _post(self, out: Outgoing, progress: _Progress) -> aiohttp.ClientResponse:
+        if self._session is None:
+            self._session = self._made()
+        try:
+            async with asyncio.timeout_at(progress.deadline_s) as progress.timeout:
                 return await self._session.post(
                     self._base_url + out.path,
-                    data=out.body,
-                    headers={**self._headers, **dict(out.headers)},
+                    data=io.BytesIO(out.body),
+                    headers={
+                        **self._headers,
+                        **dict(out.headers),
+                        "content-length": str(len(out.body)),
+                    },
                     proxy=self._proxy,
                     allow_redirects=False,
+                    trace_request_ctx=progress,
                 )
         except TimeoutError:
-            raise UpstreamTimeout("The provider exceeded first_token_s.") from None
+            raise UpstreamTimeout(progress.too_late) from None
+        except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
+            raise UpstreamUnreachable("The proxy refuses to reach the provider.") from error
+        except aiohttp.ClientResponseError as error:
+            raise UpstreamBadReply("The provider's answer is not HTTP.") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamUnreachable("The provider cannot be reached by its proxy.") from error
+            raise UpstreamUnreachable("The provider cannot be reached, or closed.") from error
+
+    def _made(self) -> aiohttp.ClientSession:
+        traces: Any = aiohttp.TraceConfig()
+        traces.on_connection_create_start.append(_connecting)
+        traces.on_connection_reuseconn.append(_reusing)
+        traces.on_request_headers_sent.append(_asked)
+        return aiohttp.ClientSession(
+            # True is the usual check of certificates.
+            connector=aiohttp.TCPConnector(limit=self._connections_max, ssl=self._tls or True),
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            max_field_size=HEADER_BYTES_MAX,
+            max_line_size=HEADER_BYTES_MAX,
+            trace_configs=[traces],
+        )
 
 
-def _total(timeouts: Timeouts, deadline_s: float) -> float:
-    return min(deadline_s, asyncio.get_running_loop().time() + timeouts.total_s)
+class _Progress:
+    """How far one request came, which decides whose patience counts; moved on by aiohttp's signals."""
+
+    def __init__(self, timeouts: Timeouts, deadline_s: float) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._timeouts = timeouts
+        self._reused = False
+        self._asked_s = 0.0
+        self.deadline_s = min(deadline_s, self._now() + timeouts.total_s)
+        self.timeout: asyncio.Timeout  # of the request under way
+        self.too_late = "No connection to the provider became free in time."
+
+    @property
+    def is_stale(self) -> bool:
+        """The connection was a kept one and closed right after the request."""
+        return self._reused and self._now() - self._asked_s < STALE_S
+
+    def connecting(self) -> None:
+        """A connection is being opened."""
+        self._until(self._timeouts.connect_s, "Connecting to the provider took too long.")
+
+    def reusing(self) -> None:
+        """A kept connection was taken."""
+        self._reused = True
+
+    def asked(self) -> None:
+        """The request is on its way."""
+        self._asked_s = self._now()
+        self._until(self._timeouts.first_token_s, "The provider exceeded first_token_s.")
+
+    def _until(self, seconds: float, too_late: str) -> None:
+        at_s = self._now() + seconds
+        self.too_late = too_late if at_s < self.deadline_s else "The provider exceeded total_s."
+        self.timeout.reschedule(min(at_s, self.deadline_s))
 
 
-async def _complete(response: aiohttp.ClientResponse) -> Incoming:
-    parts: list[bytes] = []
-    received_bytes = 0
-    try:
-        async with response:
-            async for part in response.content.iter_chunked(_READ_BYTES):
+async def _connecting(session: aiohttp.ClientSession, seen: SimpleNamespace, _: object) -> None:
+    seen.trace_request_ctx.connecting()
+
+
+async def _reusing(session: aiohttp.ClientSession, seen: SimpleNamespace, _: object) -> None:
+    seen.trace_request_ctx.reusing()
+
+
+async def _asked(session: aiohttp.ClientSession, seen: SimpleNamespace, _: object) -> None:
+    seen.trace_request_ctx.asked()
+
+
+class Answer:
+    """An answer whose headers have come."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, timeouts: Timeouts, deadline_s: float
+    ) -> None:
+        self._response = response
+        self._between_s = timeouts.between_chunks_s
+        self._now = asyncio.get_running_loop().time
+        self.expires_s = min(deadline_s, self._now() + timeouts.total_s)
+        self._inflate: Inflater | None = None
+        kind = response.headers.get("content-type", "").lower()
+        self.is_stream = 200 <= response.status < 300 and kind.startswith("text/event-stream")
+
+    def close(self) -> None:
+        """The connection is closed, unless the answer has ended."""
+        self._response.close()
+
+    async def complete(self) -> Incoming:
+        """The whole body. Raises as ports.Transport."""
+        parts: list[bytes] = []
+        received_bytes = 0
+        response = self._response
+        room_bytes = ANSWER_BYTES_MAX if response.status < 300 else FAILURE_BYTES_MAX
+        try:
+            async for part in self:
                 received_bytes += len(part)
                 if received_bytes > ANSWER_BYTES_MAX:
-                    response.close()
                     raise UpstreamBadReply("The provider's answer is larger than 64 MiB.")
-                parts.append(part)
-    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as error:
-        raise UpstreamInterrupted("The provider closed the connection mid-answer.") from error
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Incoming(response.status, headers, b"".join(parts))
+                if received_bytes <= room_bytes + len(part):
+                    parts.append(part)
+        finally:
+            response.close()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Incoming(response.status, headers, b"".join(parts))
+
+    async def __aiter__(self) -> Any:
+        """The body's bytes, decoded. Raises GatemillError."""
+        encoding = self._response.headers.get("content-encoding", "")
+        inflate = inflater(encoding.encode("latin-1", "replace"))
+        try:
+            while data := await self._read():
+                if inflate is not None:
+                    data = inflate.feed(data)
+                if data:
+                    yield data
+        except aiohttp.ClientPayloadError as error:
+            raise _payload_failure(error) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamInterrupted("The provider closed the connection mid-answer.") from error
+        if inflate is not None and not inflate.is_whole:
+            raise UpstreamBadReply("The provider's compressed answer is cut short.")
+
+    async def _read(self) -> bytes:
+        at_s = self._now() + self._between_s
+        phase = "between_chunks_s" if at_s < self.expires_s else "total_s"
+        try:
+            async with asyncio.timeout_at(min(at_s, self.expires_s)):
+                return await self._response.content.readany()
+        except TimeoutError:
+            raise UpstreamTimeout(f"The provider exceeded {phase}.") from None
+
+
+def _payload_failure(error: aiohttp.ClientPayloadError) -> GatemillError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, aiohttp.http_exceptions.BadHttpMessage):
+            if not isinstance(cause, aiohttp.http_exceptions.ContentLengthError):
+                return UpstreamBadReply("The provider's answer is not HTTP.")
+        cause = cause.__cause__
+    return UpstreamInterrupted("The provider closed the connection mid-answer.")
 
 
 class Pump:
-    """Pushes a response's bytes to a sink; satisfies ports.Source."""
+    """Pushes an answer's bytes to a sink; satisfies ports.Source."""
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, between_s: float, total_expires_s: float
-    ) -> None:
-        self._response = response
-        self._between_s = between_s
-        self._total_expires_s = total_expires_s
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
         self._sink: Sink | None = None
         self._flows = asyncio.Event()
         self._flows.set()
@@ -153,28 +284,30 @@ class Pump:
     def abort(self) -> None:
         """Close the connection; the sink hears nothing more."""
         self._sink = None
-        self._response.close()
+        self._answer.close()
         if self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
         error: GatemillError | None = None
         try:
-            while data := await self._read():
-                await self._flows.wait()
+            async for data in self._answer:
+                if not self._flows.is_set():
+                    await self._flow()
                 if self._sink is None:
                     return
                 self._sink.feed(data)
-        except TimeoutError:
-            self._response.close()
-            error = UpstreamTimeout("The provider exceeded between_chunks_s.")
-        except aiohttp.ClientError:
-            error = UpstreamInterrupted("The provider closed the connection mid-answer.")
+        except GatemillError as failure:
+            error = failure
+        finally:
+            self._answer.close()
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.close(error)
 
-    async def _read(self) -> bytes:
-        now_s = asyncio.get_running_loop().time()
-        async with asyncio.timeout_at(min(now_s + self._between_s, self._total_expires_s)):
-            return await self._response.content.readany()
+    async def _flow(self) -> None:
+        try:
+            async with asyncio.timeout_at(self._answer.expires_s):
+                await self._flows.wait()
+        except TimeoutError:
+            raise UpstreamTimeout("The provider exceeded total_s.") from None
