@@ -125,7 +125,9 @@ def _hostile():
         "parameters": [
             {"name": bad, "in": bad, "description": bad, "schema": {"type": bad}, "required": True}
         ],
-        "requestBody": {"content": {"application/json": {"schema": schema}}},
+        "requestBody": {
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{bad}"}}}
+        },
         "responses": {
             "200": {**response, "content": {bad: content}},
             bad: {"$ref": "#/components/responses/x404"},
@@ -143,7 +145,7 @@ def _hostile():
         "tags": [{"name": bad, "description": bad}],
         "paths": {bad: {bad: operation}},
         "components": {
-            "schemas": {bad: schema},
+            "schemas": {bad: schema, f"{bad}2": schema},
             "headers": {"h": {"description": bad, "required": False, "schema": {"const": bad}}},
             "responses": {f"{bad}404": {"content": {bad: {"example": bad}}}},
         },

@@ -35,9 +35,9 @@ class Row(NamedTuple):
 def rows(schema: Json, prefix: str = "") -> Iterator[Row]:
     """The fields of an object, and of the objects inside it."""
     required = schema.get("required", ())
-    for name, inner in schema.get("properties", {}).items():
-        full = f"{prefix}{name}"
-        yield Row(full, kind(inner), name in required, inner.get("description", ""))
+    for field, inner in schema.get("properties", {}).items():
+        full = f"{prefix}{field}"
+        yield Row(full, kind(inner), field in required, inner.get("description", ""))
         if "properties" in inner:
             yield from rows(inner, f"{full}.")
         elif "properties" in inner.get("items", {}):
@@ -47,8 +47,7 @@ def rows(schema: Json, prefix: str = "") -> Iterator[Row]:
 def kind(schema: Json) -> str:
     """The type of a schema, with links to other schemas; null is left out."""
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f'<a href="#{anchor(name)}">{escape(name)}</a>'
+        return f'<a href="#{anchor(name(schema))}">{escape(name(schema))}</a>'
     if "const" in schema:
         return _quoted(schema["const"])
     if "enum" in schema:
@@ -56,13 +55,19 @@ def kind(schema: Json) -> str:
     if "anyOf" in schema and "properties" not in schema:
         return " or ".join(kind(inner) for inner in schema["anyOf"] if inner != {"type": "null"})
     types = schema.get("type", "anything")
-    name = types if isinstance(types, str) else next(t for t in types if t != "null")
-    if name == "array":
+    only = types if isinstance(types, str) else next(t for t in types if t != "null")
+    if only == "array":
         shown = f"array of {kind(schema['items'])}"
     else:
-        shown = escape(_WORDS.get(name, name))
+        shown = escape(_WORDS.get(only, only))
     bounds = _range(schema)
     return f"{shown}, {bounds}" if bounds else shown
+
+
+def name(schema: Json) -> str:
+    """The name of the schema that a reference leads to."""
+    found: str = schema["$ref"].rpartition("/")[2]
+    return found
 
 
 def anchor(name: str) -> str:
@@ -71,9 +76,7 @@ def anchor(name: str) -> str:
 
 
 def resolved(document: Json, schema: Json) -> Json:
-    """The schema or component itself, where a reference stands for it."""
-    if "$ref" not in schema:
-        return schema
+    """The schema or component that a reference leads to."""
     found: Any = document
     for step in schema["$ref"].removeprefix("#/").split("/"):
         found = found[step]

@@ -147,9 +147,9 @@ def _sent(document: Json, operation: Json) -> str:
     out = ""
     if body := operation.get("requestBody"):
         schema = body["content"]["application/json"]["schema"]
-        out += (
-            f"<h4>Request: {fields.kind(schema)}</h4>{_fields(fields.resolved(document, schema))}"
-        )
+        name = fields.name(schema)
+        out += f'<h4 id="{fields.anchor(name)}">Request: {escape(name)}</h4>'
+        out += _fields(fields.resolved(document, schema))
     if parameters := operation.get("parameters"):
         rows = [
             (
@@ -257,8 +257,17 @@ def _errors(document: Json) -> str:
 
 
 def _objects(document: Json) -> str:
+    """All schemas but those of requests, which stand at their routes."""
     out = '<h2 id="objects">Objects</h2>'
+    sent = {
+        fields.name(operation["requestBody"]["content"]["application/json"]["schema"])
+        for item in document["paths"].values()
+        for operation in item.values()
+        if "requestBody" in operation
+    }
     for name, schema in document["components"]["schemas"].items():
+        if name in sent:
+            continue
         anchor = fields.anchor(name)
         out += f'<section id="{anchor}"><h3><a href="#{anchor}">{escape(name)}</a></h3>'
         out += _fields(schema)
