@@ -106,8 +106,12 @@ def build(
 
 
 def _version(settings: Settings) -> str:
-    """Twelve hex digits that change when any setting does; secrets count by their masks."""
-    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+    """Twelve hex digits that change when any setting does, secrets included."""
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    for provider in settings.providers.values():
+        for secret in (provider.api_key, *provider.headers.values()):
+            digest.update(secret.get_secret_value().encode() if secret else b"\0")
+    return digest.hexdigest()[:12]
 
 
 # --- Providers ---------------------------------------------------------------------------------
@@ -169,10 +173,15 @@ def _headers(provider: Provider) -> tuple[tuple[str, str], ...]:
 # --- Models ------------------------------------------------------------------------------------
 
 
-def _routes(settings: Settings, transports: Mapping[str, Transport], clock: Clock) -> Routes:
+def price_book(settings: Settings) -> PriceBook:
+    """The shipped prices under those of the configuration."""
     table = PriceTable(files("gatemill").joinpath("data", "prices.json").read_bytes())
-    overrides = {name: r.model_dump(exclude_none=True) for name, r in settings.prices.items()}
-    book = PriceBook(table, overrides)
+    own = {name: rates.model_dump(exclude_none=True) for name, rates in settings.prices.items()}
+    return PriceBook(table, own)
+
+
+def _routes(settings: Settings, transports: Mapping[str, Transport], clock: Clock) -> Routes:
+    book = price_book(settings)
 
     def price(provider: str, model: str) -> Price | None:
         vendor = vendors()[settings.providers[provider].kind]

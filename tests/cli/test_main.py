@@ -9,7 +9,7 @@ import pytest
 
 from cli_run import Command, clean_environment, process
 from gatemill import __version__
-from gatemill.cli import main
+from gatemill.cli import commands, main
 from gatemill.cli.terminal import console, paint
 
 HEAVY = ("fastapi", "pydantic", "aiohttp", "uvicorn", "rich", "msgspec", "asyncio", "sqlite3")
@@ -136,7 +136,7 @@ def test_an_interruption_ends_quietly(capsys, monkeypatch, error: BaseException,
     def app(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(main, "app", app)
+    monkeypatch.setattr(commands, "app", app)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with pytest.raises(SystemExit) as end:
         main.run([])

@@ -48,9 +48,10 @@ def models(
 
 
 def _rows(loaded: Loaded) -> list[dict[str, Any]]:
+    from gatemill.house import price_book
     from gatemill.settings import path_text
 
-    book = _book(loaded)
+    book = price_book(loaded.settings)
     now_s = time.time()
     rows = []
     for name, model in loaded.settings.models.items():
@@ -77,16 +78,6 @@ def _rows(loaded: Loaded) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _book(loaded: Loaded) -> PriceBook:
-    from importlib.resources import files
-
-    from gatemill.policy.price_table import PriceBook, PriceTable
-
-    table = PriceTable(files("gatemill").joinpath("data", "prices.json").read_bytes())
-    own = {name: r.model_dump(exclude_none=True) for name, r in loaded.settings.prices.items()}
-    return PriceBook(table, own)
 
 
 def _price(loaded: Loaded, book: PriceBook, target: Target, now_s: float) -> Price | None:

@@ -231,12 +231,6 @@ class Limits(Section):
         2048, description="Most requests at once; more are answered 503."
     )
     websocket_message_bytes: Count = Field(1_048_576, description="Largest WebSocket message.")
-    stream_hold_events: Count = Field(
-        64, description="Events held back while another target may still take over."
-    )
-    stream_hold_bytes: Count = Field(
-        262_144, description="Bytes held back while another target may still take over."
-    )
 
 
 class Stores(Section):
