@@ -49,9 +49,7 @@ class Bench:
         if self.kind == "pool":
             made: Transport = Pool(base_url, headers, connections_max=connections_max, tls=tls)
         else:
-            made = Proxied(
-                base_url, headers, proxy=proxy, tls=tls, connections_max=connections_max
-            )
+            made = Proxied(base_url, headers, proxy=proxy, tls=tls, connections_max=connections_max)
         self._made.append(made)
         return made
 

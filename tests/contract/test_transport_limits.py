@@ -36,6 +36,7 @@ class Gate:
         self.arrived: list[bytes] = []
         self.connections = 0
         self.most = 0
+        self._news = asyncio.Event()
 
     async def __call__(self, reader, writer) -> None:
         self.connections += 1
@@ -43,6 +44,7 @@ class Gate:
         try:
             while head := await request(reader):
                 self.arrived.append(head)
+                self._news.set()
                 await self.open.wait()
                 writer.write(ok())
         finally:
@@ -51,7 +53,8 @@ class Gate:
     async def until(self, count: int) -> None:
         async with asyncio.timeout(10):
             while len(self.arrived) < count:
-                await asyncio.sleep(0.001)
+                self._news.clear()
+                await self._news.wait()
 
 
 def named(name: str):
@@ -212,20 +215,24 @@ async def test_a_paused_source_stops_the_provider_and_keeps_memory_bounded(bench
 
 
 async def test_a_paused_source_does_not_time_out_between_chunks(bench, fake):
-    patience = Timeouts(first_token_s=5, between_chunks_s=0.2, total_s=20)
-    source = await opened(bench.make(f"{fake.url}/v1"), streamed("fake"), patience)
+    patience = Timeouts(first_token_s=5, between_chunks_s=0.3, total_s=20)
+    source = await opened(bench.make(f"{fake.url}/v1"), streamed("fake+words=4+slow=0.1"), patience)
     sink = Remembered()
-    source.pause()
     source.attach(sink)
-    await asyncio.wait({asyncio.ensure_future(sink.end())}, timeout=0.7)
+    await sink.until(lambda: bool(sink.parts))
+    source.pause()
+    ended = asyncio.ensure_future(sink.end())
+    await asyncio.wait({ended}, timeout=1)
     assert sink.closed == []
     source.resume()
-    assert await sink.end() is None
+    assert await ended is None
 
 
 async def test_a_paused_source_ends_with_its_total(bench, fake):
     patience = Timeouts(first_token_s=5, between_chunks_s=5, total_s=0.5)
-    source = await opened(bench.make(f"{fake.url}/v1"), streamed("fake+words=20+slow=0.1"), patience)
+    source = await opened(
+        bench.make(f"{fake.url}/v1"), streamed("fake+words=20+slow=0.1"), patience
+    )
     sink = Remembered()
     source.attach(sink)
     source.pause()

@@ -23,10 +23,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
     names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-keyout", key, "-out", cert, "-subj", "/CN=localhost", "-addext", names]
     subprocess.run(
-        [program("openssl"), "req", "-x509", *kind, "-keyout", key, "-out", cert]
-        + ["-subj", "/CN=localhost", "-addext", names],
+        [program("openssl"), "req", "-x509", *made, *files],
         check=True,
         capture_output=True,
     )

@@ -35,6 +35,7 @@ def collect(into):
 def die(source):
     """What the kernel does for a killed process: files closed, nothing removed."""
     for file in source._files:
+        file.map.close()
         os.close(file.fd)
 
 
@@ -77,11 +78,27 @@ def test_a_full_journal_refuses_rows_and_takes_them_again_once_emptied(fresh):
     assert drain(fresh) == [usage_row("late")]
 
 
-def test_a_row_longer_than_a_chunk_is_read_whole(fresh):
+def test_a_row_longer_than_a_chunk_is_read_whole(tmp_path):
+    roomy = Journal(tmp_path, SMALL, 8 * journal.CHUNK_BYTES)
     rows = [usage_row(1, model="m" * journal.CHUNK_BYTES * 3), usage_row(2)]
     for row in rows:
-        fresh.append(row)
-    assert drain(fresh) == rows
+        roomy.append(row)
+    assert drain(roomy) == rows
+    roomy.close()
+
+
+def test_a_file_that_grew_is_small_again_once_it_is_emptied(tmp_path):
+    elastic = Journal(tmp_path, SMALL, 100 * SMALL)
+    rows = [usage_row(n) for n in range(60)]
+    for row in rows:
+        elastic.append(row)
+    assert max(sizes(tmp_path)) > SMALL
+    assert drain(elastic) == rows
+    for number in range(60, 80):
+        elastic.append(usage_row(number))
+        assert drain(elastic) == [usage_row(number)]
+    assert sizes(tmp_path) == [SMALL, SMALL]
+    elastic.close()
 
 
 def test_text_with_line_breaks_stays_one_row(fresh):
@@ -110,7 +127,7 @@ def test_closing_leaves_rows_that_are_not_committed_to_the_next_process(tmp_path
 def test_an_append_after_the_end_fails_instead_of_hitting_another_file(tmp_path):
     closing = Journal(tmp_path, SMALL, SMALL)
     closing.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    with pytest.raises(OSError, match="journal is closed"):
         closing.append(usage_row(1))
 
 
@@ -130,7 +147,22 @@ def test_what_a_dead_process_left_is_recovered_once(tmp_path):
 def test_a_last_line_cut_by_the_death_is_counted_and_ignored(tmp_path):
     dead = Journal(tmp_path, SMALL, SMALL)
     dead.append(usage_row(1))
-    os.write(dead._files[0].fd, journal.encode(usage_row(2))[:-20])
+    file = dead._files[0]
+    half = journal.encode(usage_row(2))[:-20]
+    file.map[file.written : file.written + len(half)] = half
+    die(dead)
+    found = []
+    assert recover(tmp_path, collect(found)) == (1, 1)
+    assert found == [usage_row(1)]
+
+
+def test_a_line_with_a_hole_left_by_the_death_is_counted_and_ignored(tmp_path):
+    dead = Journal(tmp_path, SMALL, SMALL)
+    dead.append(usage_row(1))
+    file = dead._files[0]
+    line = journal.encode(usage_row(2)) + b"\n"
+    holed = line[:20] + bytes(20) + line[40:]
+    file.map[file.written : file.written + len(line)] = holed
     die(dead)
     found = []
     assert recover(tmp_path, collect(found)) == (1, 1)

@@ -73,6 +73,9 @@ class Stream(Source, Protocol):
     def on_end(self, settle: Callable[[GatemillError | None], bytes]) -> None:
         """`settle` is called once, and gives the last bytes to send."""
 
+    def fail(self, error: GatemillError) -> None:
+        """End now with this failure; the sink hears it. Nothing happens after the end."""
+
 
 class Transport(Protocol):
     """A way to one provider: a socket pool, or a function for built-in models."""

@@ -88,17 +88,17 @@ async def _stream(
     target: Target, surface: Surface, call: Call, tried: Attempt, now: Callable[[], float]
 ) -> Reply:
     out, native = _outgoing(target, surface, call)
+    transform: Transform
+    if native:
+        transform = surface.passage(call.head)
+    else:
+        transform = Translation(target.dialect.reader(call), surface.writer(call))
     got = await target.transport.open(out, target.timeouts, call.deadline_s)
     if isinstance(got, Incoming):
         tried.first_byte_s = now()
         if 200 <= got.status < 300:
             raise not_a_stream()
         raise target.dialect.failure(got.status, got.headers, got.body)
-    transform: Transform
-    if native:
-        transform = surface.passage(call.head)
-    else:
-        transform = Translation(target.dialect.reader(call), surface.writer(call))
     relay = Relay(got, transform, tried, now)
     tried.status = 200
     await relay.start()

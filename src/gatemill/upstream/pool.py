@@ -121,7 +121,9 @@ class Pool:
         if connection is None:
             connection = await self._connect(timeouts, deadline_s)
         try:
-            return await self._send(connection, (head, out.body), timeouts, deadline_s, stream=stream)
+            return await self._send(
+                connection, (head, out.body), timeouts, deadline_s, stream=stream
+            )
         except _StaleConnection:
             # The provider closed the kept connection while our request was on its way. It is sent once
             # more, on a new connection, which cannot have this fault.

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from gatemill.core.call import Timeouts
     from gatemill.core.ports import Outgoing, Sink, Source
 
+_INTERRUPTED = "The provider closed the connection mid-answer."
+
 
 class Proxied:
     """Connections to one provider through a proxy; satisfies ports.Transport."""
@@ -83,14 +85,15 @@ class Proxied:
             )
         self._asking += 1
         try:
-            first = _Progress(timeouts, deadline_s)
-            try:
-                return await self._post(out, first)
-            except UpstreamUnreachable:
-                if not first.is_stale:
-                    raise
-            # As in the pool: the kept connection had been closed before our request reached it.
-            return await self._post(out, _Progress(timeouts, deadline_s))
+            while True:
+                progress = _Progress(timeouts, deadline_s)
+                try:
+                    return await self._post(out, progress)
+                except UpstreamUnreachable:
+                    # As in the pool: the kept connection had been closed before our request reached
+                    # it. aiohttp may take another kept one, so this ends when none is left.
+                    if not progress.is_stale:
+                        raise
         finally:
             self._asking -= 1
 
@@ -99,7 +102,7 @@ class Proxied:
             self._session = self._made()
         try:
             async with asyncio.timeout_at(progress.deadline_s) as progress.timeout:
-                return await self._session.post(
+                response = await self._session.post(
                     self._base_url + out.path,
                     data=io.BytesIO(out.body),
                     headers={
@@ -118,7 +121,15 @@ class Proxied:
         except aiohttp.ClientResponseError as error:
             raise UpstreamBadReply("The provider's answer is not HTTP.") from error
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(
+                error.message, str
+            ):  # then it is the half of an answer
+                raise UpstreamInterrupted(_INTERRUPTED) from error
             raise UpstreamUnreachable("The provider cannot be reached, or closed.") from error
+        if response.status < 200:
+            response.close()
+            raise UpstreamBadReply("The provider's answer is not HTTP.")
+        return response
 
     def _made(self) -> aiohttp.ClientSession:
         traces: Any = aiohttp.TraceConfig()
@@ -231,10 +242,8 @@ class Answer:
                     data = inflate.feed(data)
                 if data:
                     yield data
-        except aiohttp.ClientPayloadError as error:
-            raise _payload_failure(error) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamInterrupted("The provider closed the connection mid-answer.") from error
+            raise UpstreamInterrupted(_INTERRUPTED) from error
         if inflate is not None and not inflate.is_whole:
             raise UpstreamBadReply("The provider's compressed answer is cut short.")
 
@@ -246,16 +255,6 @@ class Answer:
                 return await self._response.content.readany()
         except TimeoutError:
             raise UpstreamTimeout(f"The provider exceeded {phase}.") from None
-
-
-def _payload_failure(error: aiohttp.ClientPayloadError) -> GatemillError:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, aiohttp.http_exceptions.BadHttpMessage):
-            if not isinstance(cause, aiohttp.http_exceptions.ContentLengthError):
-                return UpstreamBadReply("The provider's answer is not HTTP.")
-        cause = cause.__cause__
-    return UpstreamInterrupted("The provider closed the connection mid-answer.")
 
 
 class Pump:

@@ -143,6 +143,12 @@ class Relay:
         self._source.abort()
         self._end(ClientGone("The caller hung up."))
 
+    def fail(self, error: GatemillError) -> None:
+        """The stream ends now with this failure, which the door hears after what has come."""
+        if not self._ended:
+            self._source.abort()
+            self._end(error)
+
     # --- Inside ----------------------------------------------------------------------------------
 
     def _is_full(self) -> bool:

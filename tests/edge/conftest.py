@@ -1,0 +1,54 @@
+"""The loop of the product, and a house with a fake provider behind it."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import pytest
+import uvloop
+
+from gatemill.fake_provider import server as fake_provider
+from house_for_tests import opened
+
+CONFIG = """
+[models.echo]
+targets = ["echo/echo"]
+[providers.up]
+kind = "openai"
+base_url = "{url}/v1"
+api_key = "sk-upstream-key"
+[providers.claude]
+kind = "anthropic"
+base_url = "{url}"
+api_key = "sk-ant-upstream"
+"""
+
+
+def pytest_asyncio_loop_factories(config, item):
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def fake():
+    """The provider behind `up/...` and `claude/...`."""
+    provider = await fake_provider.start("127.0.0.1", 0)
+    yield provider
+    await provider.stop()
+
+
+@pytest.fixture
+async def house(tmp_path, fake):
+    """Opens a house; the argument is more TOML."""
+    async with AsyncExitStack() as stack:
+
+        async def start(more: str = ""):
+            config = CONFIG.format(url=fake.url) + more
+            return await stack.enter_async_context(opened(tmp_path, config))
+
+        yield start
+
+
+@pytest.fixture
+async def gate(house):
+    """A house with the usual settings."""
+    return await house()
