@@ -184,6 +184,17 @@ class UsageRow(Struct, frozen=True, array_like=True):
     latency_ms: float  # this attempt, until its last byte
     first_token_ms: float | None  # until its first byte; None when nothing came
 
+    @property
+    def prompt_tokens(self) -> int:
+        """All prompt tokens."""
+        cached = self.cache_read_tokens + self.cache_write_tokens
+        return self.input_tokens + cached + self.input_audio_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        """All generated tokens."""
+        return self.output_tokens + self.reasoning_tokens + self.output_audio_tokens
+
 
 class Reply(Struct):
     """What the door sends back: a body, or a stream."""

@@ -6,7 +6,7 @@ collected and encoded a few times a second, off the way of the request.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +16,7 @@ from gatemill.core.money import dollars
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gatemill.core.call import Call, UsageRow
     from gatemill.observe.lines import LineWriter
 
 PENDING_MAX = 50_000  # lines between two flushes; more are counted and dropped
@@ -47,13 +48,51 @@ class Access(Struct):
     event: str = "request"
 
 
+class Asking(Protocol):
+    """What a line needs to know of the caller."""
+
+    client_request_id: str
+    retries: int
+
+
+# What the way of a request hands over, because a tuple costs it least: arrival in Unix time, the
+# call, the caller, the last attempt's row, duration and our part of it in seconds, status, error
+# code, cost in micro-dollars.
+Seen = tuple[float, "Call", Asking, "UsageRow | None", float, float, int, str, int | None]
+
+
+def line_of(seen: Seen) -> Access:
+    """The line for one request."""
+    arrived_at, call, caller, row, duration_s, ours_s, status, error, cost = seen
+    return Access(
+        ts=arrived_at,
+        request_id=call.id,
+        status=status,
+        operation=call.operation,
+        model=call.head.model,
+        target=call.attempts[-1].target.label if call.attempts else "",
+        key=call.key.id if call.key else "",
+        duration_ms=round(duration_s * 1e3, 3),
+        ours_ms=round(ours_s * 1e3, 3),
+        first_token_ms=row.first_token_ms if row else None,
+        attempts=len(call.attempts),
+        input_tokens=row.prompt_tokens if row else 0,
+        output_tokens=row.completion_tokens if row else 0,
+        cost_microusd=cost,
+        stream=call.head.stream,
+        error=error,
+        client_request_id=caller.client_request_id,
+        retries=caller.retries,
+    )
+
+
 class AccessLog:
     """Collects lines and hands them to the writer."""
 
     def __init__(self, writer: LineWriter, render: Callable[[list[Access]], bytes]) -> None:
         self._writer = writer
         self._render = render
-        self._pending: list[Access] = []
+        self._pending: list[Seen] = []
         self.dropped = 0
         self.add = self._pending.append  # rebound by flush; the cheapest call there is
 
@@ -65,7 +104,7 @@ class AccessLog:
             self.dropped += len(pending) - PENDING_MAX
             del pending[PENDING_MAX:]
         if pending:
-            self._writer.write(self._render(pending))
+            self._writer.write(self._render([line_of(seen) for seen in pending]))
 
 
 _encode_lines = msgspec.json.Encoder().encode_lines
