@@ -100,7 +100,7 @@ class Target(Struct, frozen=True):
     timeouts: Timeouts
     price: Price | None  # None: unknown, which is said in ledger, metrics and headers
     settings: TargetSettings
-    label: str  # "provider/model", in ASCII: headers and log lines
+    label: str = ""  # "provider/model", in ASCII: headers and log lines
 
 
 def target_label(provider: str, model: str) -> str:

@@ -56,15 +56,14 @@ class ChatPassage:
         block = self._cutter.feed(data)
         if not block:
             return b""
-        if not self.started:
-            return self._sift(block)
-        first = _first_marker(block)
-        if first < 0:
-            return block
-        start = block.rfind(b"\n\n", 0, first) + 2
-        if start == 1:
-            return self._sift(block)
-        return block[:start] + self._sift(block[start:])
+        if self.started:
+            return self._forward(block)
+        begun = []
+        while block and not self.started:
+            event, _, block = block.partition(b"\n\n")
+            if event and self._keeps(event):
+                begun.append(event + b"\n\n")
+        return b"".join(begun) + self._forward(block)
 
     def finish(self) -> bytes:
         """The end mark if the upstream forgot it. Raises UpstreamInterrupted."""
@@ -73,6 +72,15 @@ class ChatPassage:
         if self._complete:
             return sse.DONE
         raise UpstreamInterrupted("The provider's stream ended before the answer was complete.")
+
+    def _forward(self, block: bytes) -> bytes:
+        first = _first_marker(block)
+        if first < 0:
+            return block
+        start = block.rfind(b"\n\n", 0, first) + 2
+        if start == 1:
+            return self._sift(block)
+        return block[:start] + self._sift(block[start:])
 
     def _sift(self, block: bytes) -> bytes:
         kept = [raw for raw in block.split(b"\n\n") if raw and self._keeps(raw)]
