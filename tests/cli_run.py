@@ -30,7 +30,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
     """This process's environment without anything that Gatemill reads, and without discovery."""
     kept = {
         name: value
-        for name, value in os.environ.items()  # noqa: TID251 - a test's own environment
+        for name, value in os.environ.items()
         if not name.startswith("GATEMILL_") and not name.endswith(("_API_KEY", "_BASE_URL"))
     }
     return {**kept, "GATEMILL_SERVER__DISCOVER": "false", "COLUMNS": "200", **extra}
@@ -55,7 +55,7 @@ def entered(
 ) -> Command:
     """The entry point in this process, in a folder of its own."""
     monkeypatch.chdir(folder)
-    for name in list(os.environ):  # noqa: TID251
+    for name in list(os.environ):
         if name not in clean_environment():
             monkeypatch.delenv(name)
     monkeypatch.setenv("GATEMILL_SERVER__DISCOVER", "false")

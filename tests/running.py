@@ -128,7 +128,7 @@ def serve(tmp_path: Path, config_text: str = "", **env: str) -> Iterator[Running
 
 
 def _environment(tmp_path: Path, config: Path, data_dir: Path) -> dict[str, str]:
-    outside = os.environ  # noqa: TID251 - the environment of the person who runs the tests
+    outside = os.environ
     kept = {name: outside[name] for name in _KEPT if name in outside}
     return kept | {
         "HOME": str(tmp_path),
