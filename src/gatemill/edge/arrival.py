@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import zlib
 
+import httptools
+
 from gatemill.core.errors import (
     GatemillError,
     HeaderInvalid,
-    HeadersTooLarge,
     HostRefused,
     InvalidJson,
     RequestTooLarge,
@@ -18,6 +19,7 @@ from gatemill.gateway.parts import Caller
 
 _ID = re.compile(rb"[\w-]{1,64}")
 _BETA = re.compile(rb"[\w.,; -]{1,512}")
+_UPGRADE = re.compile(rb"^upgrade(?=[ \t]*:)", re.IGNORECASE | re.MULTILINE)
 _TIMEOUT_S_MAX = 86_400.0
 
 
@@ -35,6 +37,8 @@ class Arrival:
         "expects",
         "header_bytes",
         "header_count",
+        "http10",
+        "keeps",
         "length",
         "path",
         "refusal",
@@ -42,6 +46,7 @@ class Arrival:
         "secret",
         "started_s",
         "timeout",
+        "upgrade",
     )
 
     def __init__(self, started_s: float) -> None:
@@ -52,8 +57,10 @@ class Arrival:
         self.body_bytes = 0
         self.length = -1  # content-length; -1 when the body is chunked or absent
         self.expects = False
+        self.http10 = False
+        self.keeps = False  # the connection may go on after the answer
         self.authorization = self.secret = self.client_id = self.encoding = b""
-        self.beta = self.retries = self.timeout = b""
+        self.beta = self.retries = self.timeout = self.upgrade = b""
         self.refusal: GatemillError | None = None  # first reason to say no; known at the end
         self._host: bytes | None = None
         self._parts: list[bytes] = []
@@ -78,18 +85,21 @@ class Arrival:
         elif name == b"expect":
             self.expects = value.lower() == b"100-continue"
 
-    def check_head(
-        self, header_bytes_max: int, header_count_max: int, hosts: frozenset[str] | None
-    ) -> None:
-        """Records the first limit that the head breaks."""
-        if self.header_count > header_count_max:
-            self.refuse(HeadersTooLarge(f"More than {header_count_max} header fields were sent."))
-        if self.header_bytes > header_bytes_max:
-            self.refuse(HeadersTooLarge(f"The headers exceed {header_bytes_max} bytes."))
+    def check_host(self, hosts: frozenset[str] | None) -> None:
+        """Refuses a host that is not among `hosts`; None serves any."""
         if hosts is not None and self._hostname() not in hosts:
             self.refuse(
                 HostRefused("This Host is not served here. Add it to server.allowed_hosts.")
             )
+
+    def check_target(self) -> None:
+        """Refuses a request target without a path, which uvicorn has no words for."""
+        try:
+            path = httptools.parse_url(self.path).path
+        except httptools.HttpParserInvalidURLError:
+            path = None
+        if not path or not path.isascii():
+            self.refuse(HeaderInvalid("The request target must be a path, such as /v1/models."))
 
     def take(self, data: bytes, body_bytes_max: int) -> None:
         """The next piece of the body; what is over the limit is not kept."""
@@ -137,7 +147,14 @@ _ATTRIBUTES = {
     b"anthropic-beta": "beta",
     b"x-stainless-retry-count": "retries",
     b"x-stainless-read-timeout": "timeout",
+    b"upgrade": "upgrade",
 }
+
+
+def without_upgrade(request: bytes) -> bytes:
+    """A request whose offers to speak another protocol nobody sees any more."""
+    head, end, body = request.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"x-declined-upgrade", head) + end + body
 
 
 def bearer(value: bytes) -> bytes:

@@ -6,6 +6,8 @@ Rule: the same handler as the front protocol; only the way of the bytes differs.
 from __future__ import annotations
 
 import asyncio
+from asyncio import FIRST_COMPLETED
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -13,9 +15,10 @@ from starlette.responses import Response
 from gatemill.core.errors import GatemillError
 from gatemill.edge import failures, hot
 from gatemill.edge.arrival import Arrival
+from gatemill.edge.door import HEARTBEAT_S
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterator, MutableMapping
     from typing import Any
 
     from starlette.types import Receive, Scope, Send
@@ -45,9 +48,7 @@ class HotResponse(Response):
         try:
             body = await self._body(arrival, receive)
         except GatemillError as error:
-            family = gateway.surfaces[self._operation].FAMILY
-            request_id = gateway.new_id(gateway.clock.unix_s())
-            answer = hot.refusal(error, self._operation, family, request_id)
+            answer = hot.refused_unread(gateway, self._operation, arrival.caller(), error)
             await _send_all(send, answer)
             return
         if body is None:
@@ -55,17 +56,43 @@ class HotResponse(Response):
         work = asyncio.ensure_future(hot.respond(gateway, self._operation, body, arrival.caller()))
         gone = asyncio.ensure_future(_gone(receive))
         try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, gone), return_when=FIRST_COMPLETED)
             if not work.done():
                 return
             answer = work.result()
             if answer.stream is None:
                 await _send_all(send, answer)
             else:
-                await _flow(send, answer, answer.stream, gone)
+                await self._flow(send, answer, answer.stream, gone)
         finally:
             gone.cancel()
-            work.cancel()
+            if not work.cancel() and not work.cancelled() and work.exception() is None:
+                stream = work.result().stream
+                if stream is not None:
+                    stream.abort()
+
+    async def _flow(
+        self, send: Send, answer: Answer, stream: Stream, gone: asyncio.Future[None]
+    ) -> None:
+        with flowing(self._door, stream) as buffer:
+            await send(_start(answer))
+            while not buffer.ended:
+                news = asyncio.ensure_future(buffer.wait())
+                await asyncio.wait((news, gone), timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
+                news.cancel()
+                if gone.done():
+                    return
+                data = buffer.take() or b": still here\n\n"
+                if buffer.error is not None:
+                    data += failures.event(
+                        buffer.error,
+                        answer.operation,
+                        answer.family,
+                        answer.request_id,
+                        stream.sent_events,
+                    )
+                more = not buffer.ended
+                await send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def _body(self, arrival: Arrival, receive: Receive) -> bytes | None:
         limit = self._door.limits.body_bytes
@@ -127,31 +154,16 @@ class Buffer:
         return data
 
 
-async def _flow(send: Send, answer: Answer, stream: Stream, gone: asyncio.Future[None]) -> None:
+@contextmanager
+def flowing(door: Door, stream: Stream) -> Iterator[Buffer]:
+    """What the stream brings. The door knows of it meanwhile; in the end the stream is released."""
     buffer = Buffer(stream)
+    door.streams.add(stream)
     stream.attach(buffer)
     try:
-        await send(_start(answer))
-        while True:
-            news = asyncio.ensure_future(buffer.wait())
-            await asyncio.wait((news, gone), return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
-            if gone.done():
-                return
-            data = buffer.take()
-            if buffer.ended and buffer.error is not None:
-                data += failures.event(
-                    buffer.error,
-                    answer.operation,
-                    answer.family,
-                    answer.request_id,
-                    stream.sent_events,
-                )
-            more = not buffer.ended
-            await send({"type": "http.response.body", "body": data, "more_body": more})
-            if not more:
-                return
+        yield buffer
     finally:
+        door.streams.discard(stream)
         stream.abort()
 
 

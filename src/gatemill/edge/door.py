@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gatemill.core.errors import Draining, HeadersTooLarge
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gatemill.core.ports import Stream
+    from gatemill.edge.arrival import Arrival
     from gatemill.edge.front import Front
+    from gatemill.edge.guest import Guest
+    from gatemill.edge.socket import Session
     from gatemill.gateway.parts import Gateway
 
 SWEEP_S = 1.0
 HEARTBEAT_S = 15.0  # silence on a stream after which a comment is sent
+# Sent ahead of an answer: so many requests in one read, so many bytes after it. Above that the
+# connection ends with the answer under way, and the client sends the rest again.
+PIPELINED_MAX = 16
+AHEAD_BYTES_MAX = 64 << 10
+LINGER_S = 2.0  # a refused peer may go on sending so long, or it would miss the refusal
 
 
 class Limits(Struct, frozen=True):
@@ -34,6 +45,19 @@ class Limits(Struct, frozen=True):
     keep_alive_s: float
     connections: int
 
+    def is_dripping(self, waited_s: float, arrival: Arrival | None) -> bool:
+        """A body has come so slowly in `waited_s` that its sender is cut."""
+        if arrival is None or waited_s <= self.body_idle_s:
+            return False
+        return arrival.body_bytes < (waited_s - self.body_idle_s) * self.body_bytes_per_s
+
+    def headers_too_large(self) -> HeadersTooLarge:
+        """The refusal of a head over the limits."""
+        return HeadersTooLarge(
+            f"At most {self.header_count} header fields"
+            f" and {self.header_bytes} bytes of them are accepted."
+        )
+
 
 class Door:
     """Shared by all connections of one listener."""
@@ -43,7 +67,7 @@ class Door:
         gateway: Gateway,
         limits: Limits,
         hosts: frozenset[str] | None,
-        guest: Callable[[], asyncio.Protocol],
+        guest: Callable[[], Guest],
     ) -> None:
         """`hosts` are the names served, None for any; `guest` makes uvicorn's protocol object."""
         self.gateway = gateway  # replaced by a reload
@@ -53,8 +77,12 @@ class Door:
         self.connections: set[Front] = set()  # written by connections as they come and go
         self.refused = 0  # connections closed because there were too many
         self.cut = 0  # connections closed because the peer was too slow
+        # Streams of the ASGI form and WebSockets: added and discarded by whoever serves them.
+        self.streams: set[Stream] = set()
+        self.sessions: set[Session] = set()
         self.draining = False
-        self.empty = asyncio.Event()  # set once draining is over
+        self.empty = asyncio.Event()  # set once the connections open at the drain are closed
+        self._before: set[Front] = set()  # open when draining began
         self.date = b""  # value of the Date header
         self._loop = asyncio.get_running_loop()
         self._next_s = self._loop.time()
@@ -63,6 +91,8 @@ class Door:
 
     def sweep(self) -> None:
         """Looks at every connection, sets the date, measures how late the loop is."""
+        if self._timer is not None:
+            self._timer.cancel()
         now_s = self._loop.time()
         self.gateway.meter.loop_lag.observe(max(0.0, now_s - self._next_s))
         self.date = formatdate(self.gateway.clock.unix_s(), usegmt=True).encode()
@@ -74,17 +104,31 @@ class Door:
     def left(self, connection: Front) -> None:
         """A connection is closed."""
         self.connections.discard(connection)
-        if self.draining and not self.connections:
+        self._before.discard(connection)
+        if self.draining and not self._before:
             self.empty.set()
 
     def drain(self) -> None:
-        """No new work: idle connections close now, busy ones after their answer."""
+        """No new work: idle connections close now, busy ones after their answer.
+
+        Connections that come later are answered with 503, readiness among them.
+        """
         self.draining = True
         self.gateway.gate.draining = True
+        self._before = set(self.connections)
         for connection in list(self.connections):
             connection.drain()
-        if not self.connections:
+        for session in list(self.sessions):
+            session.drain()
+        if not self._before:
             self.empty.set()
+
+    def stop(self) -> None:
+        """The grace is over: whatever still flows ends with one error, and then by itself."""
+        for connection in list(self.connections):
+            connection.stop()
+        for stream in list(self.streams):
+            stream.fail(draining())
 
     def close(self) -> None:
         """Every connection is cut and the timer stops."""
@@ -92,3 +136,8 @@ class Door:
             self._timer.cancel()
         for connection in list(self.connections):
             connection.cut()
+
+
+def draining() -> Draining:
+    """The failure of work that a shutdown ends."""
+    return Draining("This server is shutting down. Retry: another one answers.", retry_after_s=1)

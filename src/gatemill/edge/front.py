@@ -9,7 +9,6 @@ leaves, the work stops in that phase.
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httptools
@@ -17,51 +16,43 @@ import httptools
 from gatemill.core.errors import (
     GatemillError,
     HeaderInvalid,
-    HeadersTooLarge,
     Overloaded,
     RequestTimeout,
 )
-from gatemill.core.tasks import begin
-from gatemill.edge import failures, hot
-from gatemill.edge.arrival import Arrival, too_large
-from gatemill.edge.door import HEARTBEAT_S
-from gatemill.gateway.parts import Caller
-from gatemill.gateway.settle import refused
+from gatemill.edge import hot
+from gatemill.edge.arrival import Arrival, too_large, without_upgrade
+from gatemill.edge.door import AHEAD_BYTES_MAX, LINGER_S, PIPELINED_MAX, draining
+from gatemill.edge.guest import Lent
+from gatemill.edge.replies import Replies
 
 if TYPE_CHECKING:
-    from gatemill.core.ports import Stream
     from gatemill.edge.door import Door
-    from gatemill.edge.hot import Answer
-
-PIPELINED_MAX = 16  # requests sent ahead on one connection; reading stops at the first of them
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
+    from gatemill.edge.guest import Guest
 
 
 class Front(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        "_answer",
+        "_ahead",
         "_arrival",
         "_closing",
         "_door",
         "_guest",
-        "_http10",
-        "_keep",
+        "_head_bytes",
+        "_lent",
         "_loop",
         "_opaque",
         "_parser",
+        "_patience_s",
         "_phase",
         "_raw",
         "_ready",
+        "_replies",
         "_since_s",
         "_stalled_s",
-        "_stream",
-        "_task",
         "_transport",
-        "_wrote_s",
+        "_upgrade",
     )
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
@@ -69,32 +60,38 @@ class Front(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None  # None once closed
         self._parser = httptools.HttpRequestParser(self)
-        self._guest: asyncio.Protocol | None = None  # uvicorn's, once it has the connection
+        self._guest: Guest | None = None  # uvicorn's, once it has the connection
+        self._lent: Lent | None = None  # the transport as the guest sees it
+        self._upgrade = b""  # what the request just read wants to speak instead
         self._opaque = False  # the connection is a WebSocket now: bytes are not HTTP any more
-        self._phase = "idle"  # idle, head, body, busy
+        self._phase = "idle"  # of the request being read: idle, head, body; in the end closing
         self._since_s = 0.0  # loop time at which the phase began
-        self._raw = b""  # bytes of a head that may yet have to be handed over
+        self._patience_s = 0.0  # in phase closing: how long that may take
+        # Bytes of a head that may yet have to be handed over; None when it came in the same read as
+        # the request before it.
+        self._raw: bytes | None = b""
+        self._head_bytes = 0  # received of a head that is not complete, without its first read
         self._arrival: Arrival | None = None  # the request being read
-        self._ready: list[tuple[Arrival, str, bool]] = []  # read ahead, waiting for their turn
-        self._task: asyncio.Task[None] | None = None  # the answer under way
-        self._answer: Answer | None = None  # set while a stream flows
-        self._stream: Stream | None = None
-        self._keep = True  # the peer wants to use the connection again
-        self._http10 = False
-        self._closing = False
+        self._ready: list[Arrival] = []  # came in one read with the request under way
+        self._ahead = b""  # came while an answer was under way
+        self._replies: Replies  # set by connection_made
+        self._closing = False  # nothing more is read
         self._stalled_s = 0.0  # loop time at which the peer stopped reading; 0 = it reads
-        self._wrote_s = 0.0
 
     # --- asyncio.Protocol ------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Counted, or refused when there are too many."""
-        self._transport = transport  # type: ignore[assignment]  # a stream transport, by create_server
+        stream: asyncio.Transport = transport  # type: ignore[assignment]  # as create_server makes
+        self._transport = stream
+        self._replies = Replies(self._door, self._loop, stream, self._answered)
         self._since_s = self._loop.time()
         connections = self._door.connections
         if len(connections) >= self._door.limits.connections:
             self._door.refused += 1
-            self._refuse(Overloaded("Too many connections are open here.", retry_after_s=1))
+            crowd = Overloaded("Too many connections are open here.", retry_after_s=1)
+            self._replies.deny(crowd, "http")
+            self._shut(0.0)
             return
         connections.add(self)
 
@@ -103,26 +100,24 @@ class Front(asyncio.Protocol):
         self._door.left(self)
         self._transport = None
         self._ready.clear()
+        self._ahead = b""
         if self._guest is not None:
             self._guest.connection_lost(exc)
-        if self._task is not None:
-            self._task.cancel()
-        if self._stream is not None:
-            stream, self._stream = self._stream, None
-            stream.abort()
+        self._replies.gone()
 
     def data_received(self, data: bytes) -> None:
-        """Feeds the parser; hands the connection over if it asks for something else."""
+        """Bytes of the caller: read now, by the guest, or after the answer under way."""
         if self._closing:
             return
-        if self._guest is None and self._phase in ("idle", "head"):
-            self._raw = self._raw + data if self._raw else data
-        if not self._opaque:
-            self._parse(data)
-        if self._guest is not None and self._transport is not None and not self._closing:
-            if self._raw:
-                data, self._raw = self._raw, b""
+        if self._replies.busy:
+            self._ahead += data
+            if len(self._ahead) > AHEAD_BYTES_MAX:
+                self._finish()
+        elif self._opaque:
+            assert self._guest is not None
             self._guest.data_received(data)
+        else:
+            self._read(data)
 
     def eof_received(self) -> bool:
         """Half-closed peers are treated as gone."""
@@ -135,22 +130,23 @@ class Front(asyncio.Protocol):
         self._stalled_s = self._loop.time()
         if self._guest is not None:
             self._guest.pause_writing()
-        if self._stream is not None:
-            self._stream.pause()
+        self._replies.pause()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
         self._stalled_s = 0.0
         if self._guest is not None:
             self._guest.resume_writing()
-        if self._stream is not None:
-            self._stream.resume()
+        self._replies.resume()
 
     # --- httptools callbacks -------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._arrival = Arrival(self._door.gateway.now())
+        self._head_bytes = 0
+        if self._lent is not None:
+            self._lent.wrote = False
         self._enter("head")
 
     def on_url(self, url: bytes) -> None:
@@ -158,7 +154,8 @@ class Front(asyncio.Protocol):
         arrival = self._arrival
         assert arrival is not None
         arrival.header_bytes += len(url)
-        self._bound(arrival)
+        if arrival.header_bytes > self._door.limits.header_bytes:
+            raise self._door.limits.headers_too_large()
         arrival.path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -166,30 +163,33 @@ class Front(asyncio.Protocol):
         arrival = self._arrival
         assert arrival is not None
         arrival.header(name, value)
-        self._bound(arrival)
+        limits = self._door.limits
+        if arrival.header_bytes > limits.header_bytes or arrival.header_count > limits.header_count:
+            raise limits.headers_too_large()
 
     def on_headers_complete(self) -> None:
         """The head is whole: it is for us, or for the guest."""
         arrival = self._arrival
         assert arrival is not None
         limits = self._door.limits
-        arrival.check_head(limits.header_bytes, limits.header_count, self._door.hosts)
+        arrival.check_host(self._door.hosts)
         if arrival.length > limits.body_bytes:
             arrival.refuse(too_large(limits.body_bytes))
+        path = arrival.path.partition(b"?")[0]
+        is_hot = self._guest is None and path in hot.PATHS and self._parser.get_method() == b"POST"
+        if not is_hot:
+            arrival.check_target()
         self._enter("body")
         if arrival.refusal is not None:
             raise arrival.refusal
-        path = arrival.path.partition(b"?")[0]
-        if self._guest is not None:
-            return
-        if self._parser.get_method() != b"POST" or path not in hot.PATHS:
-            self._hand_over()
+        if not is_hot:
+            if self._guest is None and not self._closing:
+                self._hand_over()
             return
         arrival.path = path
-        self._raw = b""
-        self._http10 = self._parser.get_http_version() == "1.0"
-        if arrival.expects and self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        arrival.http10 = self._parser.get_http_version() == "1.0"
+        if arrival.expects:
+            self._replies.interim()
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body. The guest keeps its own; here it is only counted."""
@@ -207,17 +207,22 @@ class Front(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is whole: it is answered, after those before it."""
         arrival, self._arrival = self._arrival, None
-        if self._guest is not None or arrival is None:
-            self._enter("idle")
+        self._enter("idle")
+        assert arrival is not None
+        if arrival.upgrade and self._parser.should_upgrade():
+            self._upgrade = arrival.upgrade.lower()
             return
-        self._enter("busy")
-        self._ready.append((arrival, hot.PATHS[arrival.path], self._parser.should_keep_alive()))
-        if self._task is None and self._stream is None:
-            self._next()
-        elif len(self._ready) > PIPELINED_MAX:
-            raise HeaderInvalid(f"More than {PIPELINED_MAX} requests were sent ahead of answers.")
-        elif self._transport is not None:
-            self._transport.pause_reading()
+        if self._guest is not None or self._closing:
+            return
+        # Keeping an HTTP/1.0 connection would have to be said in words of that version; nobody asks.
+        arrival.keeps = self._parser.should_keep_alive() and not arrival.http10
+        self._raw = None
+        if not self._replies.busy:
+            self._replies.begin(arrival)
+        elif len(self._ready) < PIPELINED_MAX:
+            self._ready.append(arrival)
+        else:
+            self._finish()
 
     # --- Called by the door ---------------------------------------------------------------------------
 
@@ -225,210 +230,177 @@ class Front(asyncio.Protocol):
         """Cuts a peer that is too slow in its phase; keeps a silent stream alive."""
         if self._transport is None:
             return
-        if self._opaque and self._transport.get_protocol() is not self:
-            # uvicorn's WebSocket protocol has the transport; it keeps its own limits.
-            self._door.left(self)
-            return
         limits = self._door.limits
         waited_s = now_s - self._since_s
         if self._stalled_s and now_s - self._stalled_s > limits.write_stall_s:
             self._door.cut += 1
             self.cut()
-        elif self._phase == "idle" and self._guest is None:
-            # A connection that never sent a byte gets the header's patience, a used one keep-alive's.
-            patience_s = limits.keep_alive_s if self._wrote_s else limits.header_timeout_s
-            if waited_s > patience_s:
-                self._transport.close()
+        elif self._phase == "closing":
+            if waited_s > self._patience_s:
+                self.cut()
+        elif self._replies.busy:
+            self._replies.watch(now_s)
+        elif self._opaque:
+            return
         elif self._phase == "head" and waited_s > limits.header_timeout_s:
             self._door.cut += 1
             self._refuse(RequestTimeout("The headers came too slowly. Send them at once."))
-        elif self._phase == "body" and self._is_dripping(waited_s):
+        elif self._phase == "body" and limits.is_dripping(waited_s, self._arrival):
             self._door.cut += 1
             self._refuse(RequestTimeout("The body came too slowly. Send it faster."))
-        elif self._is_silent(now_s):
-            self._chunk(b": still here\n\n")
+        elif self._phase == "idle" and waited_s > self._idle_s():
+            self._shut(limits.write_stall_s)
 
     def drain(self) -> None:
         """Close when the answer under way is out; at once when there is none."""
-        self._keep = False
-        shutdown = getattr(self._guest, "shutdown", None)
-        if shutdown is not None:
-            shutdown()
-        elif self._phase == "idle" and self._transport is not None:
-            self._transport.close()
+        self._replies.keep = False
+        if self._opaque:
+            return  # its session hears of it from the door
+        if self._guest is not None:
+            self._guest.shutdown()
+        elif self._phase == "idle" and not self._replies.busy:
+            self._shut(self._door.limits.write_stall_s)
+
+    def stop(self) -> None:
+        """The grace is over: the answer under way ends with one error."""
+        if self._replies.busy and not self._replies.stop():
+            self._refuse(draining())
 
     def cut(self) -> None:
         """Close without ceremony."""
         if self._transport is not None:
             self._transport.abort()
 
-    # --- Sink of a stream ----------------------------------------------------------------------------
+    # --- Reading ---------------------------------------------------------------------------------
 
-    def feed(self, data: bytes) -> None:
-        """Whole events for the caller."""
-        self._wrote_s = self._loop.time()
-        self._chunk(data)
+    def _read(self, data: bytes) -> None:
+        phase = self._phase
+        if self._guest is None:
+            if phase == "idle":
+                self._raw = data
+            elif phase == "head" and self._raw is not None:
+                self._raw += data
+        upgrades = self._parse(data)
+        if phase == "head" and self._phase == "head":
+            # The parser collects a header until it is complete, so unfinished ones count as well.
+            self._head_bytes += len(data)
+            if self._head_bytes > self._door.limits.header_bytes:
+                self._refuse(self._door.limits.headers_too_large())
+        if self._guest is not None and not self._closing:
+            self._lend(data, upgrades=upgrades)
 
-    def close(self, error: GatemillError | None) -> None:
-        """The stream is over."""
-        answer, self._answer = self._answer, None
-        stream, self._stream = self._stream, None
-        if self._transport is None or answer is None or stream is None:
-            return
-        if error is not None:
-            self._chunk(
-                failures.event(
-                    error, answer.operation, answer.family, answer.request_id, stream.sent_events
-                )
-            )
-        if not self._http10:
-            self._transport.write(b"0\r\n\r\n")
-        self._done()
-
-    # --- Inside ----------------------------------------------------------------------------------
-
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> bool:
+        """Whether the connection is to leave HTTP."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._opaque = True
-            self._enter("busy")
+            if self._guest is not None and (self._upgrade == b"websocket" or not self._raw):
+                return True
+            self._decline_upgrade()
         except httptools.HttpParserError as error:
             ours = error.__context__
             if not isinstance(ours, GatemillError):
                 ours = HeaderInvalid("The request is not valid HTTP/1.1.")
             self._refuse(ours)
+        return False
 
-    def _bound(self, arrival: Arrival) -> None:
-        limits = self._door.limits
-        if arrival.header_bytes > limits.header_bytes or arrival.header_count > limits.header_count:
-            raise HeadersTooLarge(
-                f"At most {limits.header_count} header fields"
-                f" and {limits.header_bytes} bytes of them are accepted."
-            )
+    def _decline_upgrade(self) -> None:
+        """Read again as if nothing had been offered: Java's client offers HTTP/2 at first."""
+        if not self._raw:
+            self._finish()
+            return
+        self._parser = httptools.HttpRequestParser(self)
+        self._raw = without_upgrade(self._raw)
+        self._parse(self._raw)
 
     def _enter(self, phase: str) -> None:
         self._phase = phase
         self._since_s = self._loop.time()
 
-    def _is_dripping(self, waited_s: float) -> bool:
+    def _idle_s(self) -> float:
         limits = self._door.limits
-        if waited_s <= limits.body_idle_s or self._arrival is None:
-            return False
-        return self._arrival.body_bytes < (waited_s - limits.body_idle_s) * limits.body_bytes_per_s
-
-    def _is_silent(self, now_s: float) -> bool:
-        flows = self._stream is not None and not self._stalled_s
-        return flows and now_s - self._wrote_s > HEARTBEAT_S
+        if self._guest is not None:
+            # uvicorn closes idle connections itself. This is for those that it forgets.
+            return limits.keep_alive_s + self._door.gateway.request_timeout_s
+        # A connection that never sent a byte gets the header's patience.
+        return limits.keep_alive_s if self._replies.wrote_s else limits.header_timeout_s
 
     def _hand_over(self) -> None:
-        if self._task is not None or self._stream is not None or self._ready:
-            # Sent ahead of an answer that is still ours to give; the client sends it again.
-            self._keep = False
-            raise HeaderInvalid(
-                "Another kind of request was sent ahead of an answer. Send it again."
-            )
         assert self._transport is not None
+        if self._raw is None:
+            # It came in one read with the request before it, so its bytes cannot be told apart.
+            self._finish()
+            if not self._replies.busy:
+                self._shut(self._door.limits.write_stall_s)
+            return
+        self._lent = Lent(self._transport, self._adopt)
         self._guest = self._door.guest()
-        self._guest.connection_made(self._transport)
+        self._guest.connection_made(self._lent)
 
-    def _next(self) -> None:
-        arrival, operation, keep = self._ready.pop(0)
-        self._keep = self._keep and keep
-        task = begin(self._respond(arrival, operation), self._loop)
-        if not task.done():
-            self._task = task
+    def _lend(self, data: bytes, *, upgrades: bool) -> None:
+        """The guest gets the bytes."""
+        guest = self._guest
+        assert guest is not None
+        if self._raw:
+            data, self._raw = self._raw, b""
+        guest.data_received(data)
+        if upgrades and not self._opaque:
+            self._closing = True  # to something that nobody here speaks: this answer is the last
+            guest.shutdown()
+        elif self._door.draining and not self._opaque:
+            guest.shutdown()
 
-    async def _respond(self, arrival: Arrival, operation: str) -> None:
-        gateway = self._door.gateway
-        caller = arrival.caller()
-        try:
-            body = arrival.body(self._door.limits.body_bytes)
-        except GatemillError as error:
-            family = gateway.surfaces[operation].FAMILY
-            request_id = gateway.new_id(gateway.clock.unix_s())
-            refused(gateway, operation, caller, request_id, error)
-            answer = hot.refusal(error, operation, family, request_id)
-        else:
-            answer = await hot.respond(gateway, operation, body, caller)
-        self._task = None
-        if self._transport is None:
-            if answer.stream is not None:
-                answer.stream.abort()
-        elif answer.stream is None:
-            self._write(answer)
-            self._done()
-        else:
-            self._flow(answer, answer.stream)
+    def _adopt(self, guest: Guest) -> None:
+        self._guest = guest
+        self._opaque = True
 
-    def _write(self, answer: Answer) -> None:
-        assert self._transport is not None
-        self._wrote_s = self._loop.time()
-        self._transport.write(
-            b"%bdate: %b\r\n%b%bcontent-length: %d\r\n\r\n%b"
-            % (
-                _STATUS_LINES.get(answer.status) or b"HTTP/1.1 %d -\r\n" % answer.status,
-                self._door.date,
-                answer.headers,
-                b"" if self._keep else b"connection: close\r\n",
-                len(answer.body),
-                answer.body,
-            )
-        )
+    # --- The end ---------------------------------------------------------------------------------
 
-    def _flow(self, answer: Answer, stream: Stream) -> None:
-        assert self._transport is not None
-        if self._http10:
-            self._keep = False
-        self._transport.write(
-            b"HTTP/1.1 200 OK\r\ndate: %b\r\n%b%b%b\r\n"
-            % (
-                self._door.date,
-                answer.headers,
-                b"" if self._keep else b"connection: close\r\n",
-                b"" if self._http10 else b"transfer-encoding: chunked\r\n",
-            )
-        )
-        self._answer = answer
-        self._stream = stream
-        if self._stalled_s:
-            stream.pause()
-        stream.attach(self)
-
-    def _chunk(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data if self._http10 else b"%x\r\n%b\r\n" % (len(data), data))
-
-    def _done(self) -> None:
-        transport = self._transport
-        if transport is None:
+    def _answered(self) -> None:
+        """An answer is out: the next request, or the end."""
+        if not self._replies.keep or self._door.draining:
+            self._shut(self._door.limits.write_stall_s)
             return
-        if not self._keep or self._door.draining:
-            self._closing = True
-            transport.close()
-            return
-        self._enter("idle")
+        self._since_s = self._loop.time()  # patience with what is half read begins anew
         if self._ready:
-            self._enter("busy")
-            self._next()
-        elif not transport.is_reading():
-            transport.resume_reading()
+            self._replies.begin(self._ready.pop(0))
+        elif self._ahead:
+            data, self._ahead = self._ahead, b""
+            self.data_received(data)
+
+    def _finish(self) -> None:
+        """The answer under way is the last: what was sent after it is not read."""
+        self._replies.keep = False
+        self._closing = True
+        self._ready.clear()
+        self._ahead = b""
+
+    def _shut(self, patience_s: float) -> None:
+        """Close once everything is written; after `patience_s` in any case."""
+        self._closing = True
+        self._enter("closing")
+        self._patience_s = patience_s
+        if self._transport is not None:
+            self._transport.close()
 
     def _refuse(self, error: GatemillError) -> None:
         """Says no and closes: what follows on this connection cannot be trusted or is not wanted."""
         transport = self._transport
-        self._closing = True
-        if transport is None:
+        if transport is None or self._closing:
             return
-        if self._task is None and self._stream is None and self._phase != "busy":
-            gateway = self._door.gateway
+        if self._replies.busy:
+            self._finish()
+            return
+        guest, self._guest = self._guest, None
+        if self._lent is None or not self._lent.wrote:
             path = self._arrival.path.partition(b"?")[0] if self._arrival else b""
-            operation = hot.PATHS.get(path, "http")
-            surface = gateway.surfaces.get(operation)
-            family = surface.FAMILY if surface else "openai"
-            self._keep = False
-            request_id = gateway.new_id(gateway.clock.unix_s())
-            caller = Caller(secret=None, started_s=self._since_s)
-            refused(gateway, operation, caller, request_id, error)
-            self._write(hot.refusal(error, operation, family, request_id))
-        transport.close()
+            self._replies.deny(error, hot.PATHS.get(path, "http"))
+        if guest is not None:
+            guest.connection_lost(ConnectionAbortedError())
+        self._closing = True
+        self._enter("closing")
+        self._patience_s = LINGER_S
+        # Not close(): with bytes unread, the kernel would reset the connection, and the peer might
+        # never read the refusal. It closes when the peer does, or when the patience is over.
+        if transport.can_write_eof() and not transport.is_closing():
+            transport.write_eof()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gatemill.core.errors import GatemillError
 from gatemill.edge import failures
 from gatemill.gateway.pipeline import answer
+from gatemill.gateway.settle import refused
 
 if TYPE_CHECKING:
     from gatemill.core.call import Reply
@@ -77,6 +78,20 @@ def refusal(
     )
     body = failures.body(error, family, request_id)
     return Answer(error.status, headers, body, None, operation, family, request_id)
+
+
+def refused_unread(
+    gateway: Gateway, operation: str, caller: Caller, error: GatemillError
+) -> Answer:
+    """The answer to a request that was refused before its body was looked at; it is counted.
+
+    `operation` is "http" where the request did not get as far as its path.
+    """
+    surface = gateway.surfaces.get(operation)
+    request_id = gateway.new_id(gateway.clock.unix_s())
+    refused(gateway, operation, caller, request_id, error)
+    family = surface.FAMILY if surface else "openai"
+    return refusal(error, operation, family, request_id, caller.client_request_id)
 
 
 def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str) -> bytes:

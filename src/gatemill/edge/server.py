@@ -6,6 +6,7 @@ Rule: SIGTERM means readiness 503, answers under way finish within the grace, th
 from __future__ import annotations
 
 import asyncio
+import math
 import gc
 import os
 import signal
@@ -131,7 +132,7 @@ def make_door(home: house.House, settings: Settings, app: Any, *, public: bool) 
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=int(limits.keep_alive_s),
+        timeout_keep_alive=math.ceil(limits.keep_alive_s),
     )
     config.load()
     state = ServerState()

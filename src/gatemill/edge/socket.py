@@ -9,6 +9,7 @@ Rule: one request at a time; the same stages and limits as over HTTP; closing ca
 from __future__ import annotations
 
 import asyncio
+from asyncio import FIRST_COMPLETED
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,15 +17,18 @@ from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from gatemill.core.errors import GatemillError, InvalidJson, InvalidValue
-from gatemill.edge import failures
+from gatemill.core.tasks import spawn
+from gatemill.edge import failures, hot
 from gatemill.edge.arrival import bearer
-from gatemill.edge.asgi import Buffer
+from gatemill.edge.asgi import Buffer, flowing
 from gatemill.gateway.identify import identify
 from gatemill.gateway.parts import Caller
 from gatemill.gateway.pipeline import answer
 from gatemill.wire import fields, sse
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from starlette.websockets import WebSocket
 
     from gatemill.edge.door import Door
@@ -51,6 +55,7 @@ async def chat(door: Door, socket: WebSocket) -> None:
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     session = Session(door, socket, secret)
+    door.sessions.add(session)
     try:
         async with asyncio.timeout(LIFETIME_S_MAX):
             await session.run()
@@ -59,6 +64,7 @@ async def chat(door: Door, socket: WebSocket) -> None:
     except WebSocketDisconnect:
         pass
     finally:
+        door.sessions.discard(session)
         session.stop()
 
 
@@ -76,15 +82,11 @@ def _secret(socket: WebSocket) -> bytes | None:
 
 
 async def _deny(gateway: Gateway, socket: WebSocket, error: GatemillError) -> None:
-    request_id = gateway.new_id(gateway.clock.unix_s())
-    await socket.send_denial_response(
-        Response(
-            failures.body(error, "openai", request_id),
-            error.status,
-            {"x-request-id": request_id, "www-authenticate": 'Bearer realm="gatemill"'},
-            "application/json",
-        )
-    )
+    caller = Caller(secret=None, started_s=gateway.now())
+    answer = hot.refused_unread(gateway, "chat", caller, error)
+    lines = answer.headers.decode("latin-1").splitlines()
+    headers = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+    await socket.send_denial_response(Response(answer.body, answer.status, headers))
 
 
 class Session:
@@ -95,28 +97,53 @@ class Session:
         self._socket = socket
         self._secret = secret
         self._work: asyncio.Task[None] | None = None  # the answer under way
+        self._drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if door.draining:
+            self.drain()
 
     async def run(self) -> None:
-        """Reads messages until the caller leaves."""
-        while True:
-            idle = self._work is None or self._work.done()
-            try:
-                async with asyncio.timeout(IDLE_S_MAX if idle else None):
-                    message = await self._socket.receive()
-            except TimeoutError:
-                if self._work is not None and not self._work.done():
-                    continue
-                await self._socket.close(1001, "Nothing was sent for a while. Connect again.")
-                return
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text")
-            await self._take((text.encode() if text is not None else message.get("bytes")) or b"")
+        """Reads messages until the caller leaves, is idle for too long, or the server drains."""
+        reading = asyncio.ensure_future(self._socket.receive())
+        try:
+            while True:
+                # A drain only counts between answers.
+                other = self._drained if self._work is None else self._work
+                await asyncio.wait(
+                    (reading, other), timeout=IDLE_S_MAX, return_when=FIRST_COMPLETED
+                )
+                was_idle = self._work is None
+                if self._work is not None and self._work.done():
+                    self._work = None
+                if reading.done():
+                    if not await self._hear(reading.result()):
+                        return
+                    reading = asyncio.ensure_future(self._socket.receive())
+                elif self._drained.done() and self._work is None:
+                    await self._socket.close(1012, "The server is shutting down. Connect again.")
+                    return
+                elif was_idle:
+                    await self._socket.close(1001, "Nothing was sent for a while. Connect again.")
+                    return
+        finally:
+            reading.cancel()
+
+    def drain(self) -> None:
+        """The connection ends after the answer under way."""
+        if not self._drained.done():
+            self._drained.set_result(None)
 
     def stop(self) -> None:
         """The answer under way is cancelled."""
         if self._work is not None:
             self._work.cancel()
+
+    async def _hear(self, message: MutableMapping[str, Any]) -> bool:
+        """Whether the caller is still there."""
+        if message["type"] == "websocket.disconnect":
+            return False
+        text = message.get("text")
+        await self._take((text.encode() if text is not None else message.get("bytes")) or b"")
+        return True
 
     async def _take(self, data: bytes) -> None:
         try:
@@ -136,7 +163,7 @@ class Session:
             outer.pop("type", None)
             outer["stream"] = _TRUE
             outer["stream_options"] = _WITH_USAGE
-            self._work = asyncio.ensure_future(self._answer(fields.encode(outer)))
+            self._work = spawn(self._answer(fields.encode(outer)), "websocket-answer")
 
     async def _cancel(self) -> None:
         work, self._work = self._work, None
@@ -153,27 +180,24 @@ class Session:
             reply = await failures.shielded(
                 answer(gateway, "chat", body, caller, request_id), request_id
             )
+            stream = reply.stream
+            assert stream is not None
+            with flowing(self._door, stream) as buffer:
+                await self._pass_on(buffer)
+            if buffer.error is not None:
+                raise buffer.error
+            await self._say({"type": "done", "request_id": request_id})
         except GatemillError as error:
             await self._fail(error, request_id)
-            return
-        stream = reply.stream
-        assert stream is not None
-        buffer = Buffer(stream)
-        stream.attach(buffer)
-        try:
-            while True:
-                await buffer.wait()
-                for _, event in sse.events(buffer.take()):
-                    if event != b"[DONE]":
-                        await self._socket.send_text(event.decode())
-                if buffer.ended:
-                    break
-        finally:
-            stream.abort()
-        if buffer.error is not None:
-            await self._fail(buffer.error, request_id)
-        else:
-            await self._say({"type": "done", "request_id": request_id})
+        except WebSocketDisconnect:
+            pass  # run() hears of it, too
+
+    async def _pass_on(self, buffer: Buffer) -> None:
+        while not buffer.ended:
+            await buffer.wait()
+            for _, event in sse.events(buffer.take()):
+                if event != b"[DONE]":
+                    await self._socket.send_text(event.decode())
 
     async def _fail(self, error: GatemillError, request_id: str) -> None:
         inner = msgspec.Raw(failures.body(error, "openai", request_id))

@@ -1,0 +1,191 @@
+"""Slow, silent and stalled peers: each phase has its patience, and nobody else waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from peer import ask, body, chat, peer, plain, post
+
+HASTY = """
+[limits]
+header_timeout_s = 0.3
+body_idle_s = 0.3
+body_bytes_per_s = 1000
+write_stall_s = 0.5
+keep_alive_s = 0.5
+"""
+
+
+async def test_a_connection_that_says_nothing_is_closed(house):
+    gate = await house(HASTY)
+    async with peer(gate) as client:
+        assert await client.rest() == b""
+    assert gate.door.connections == set()
+
+
+async def test_an_idle_connection_is_closed_after_its_patience(house):
+    gate = await house(HASTY)
+    async with peer(gate) as client:
+        await client.send(post(gate))
+        await client.answer()
+        assert await client.rest() == b""
+
+
+async def test_an_idle_connection_that_uvicorn_has_is_closed(house):
+    gate = await house(HASTY)
+    async with peer(gate) as client:
+        await client.send(plain(gate, "/livez"))
+        await client.answer()
+        assert await client.rest() == b""
+
+
+async def test_a_slow_head_is_refused(house):
+    gate = await house(HASTY)
+    async with peer(gate) as client:
+        await client.send(post(gate)[:40])
+        answer = await client.answer()
+        assert (answer.status, answer.code, answer.closes) == (408, "request_timeout", True)
+        client.writer.write_eof()
+        assert await client.rest() == b""
+    assert gate.door.cut == 1
+
+
+async def test_a_head_that_drips_is_refused(house):
+    gate = await house(HASTY)
+    async with peer(gate) as client:
+        reading = asyncio.ensure_future(client.answer())
+        for byte in plain(gate, "/" + "x" * 400):
+            client.writer.write(bytes((byte,)))
+            if await asyncio.wait({reading}, timeout=0.01) != (set(), {reading}):
+                break
+        assert (await reading).status == 408
+
+
+async def test_a_slow_head_on_a_connection_that_uvicorn_has_is_refused(house):
+    gate = await house(HASTY)
+    async with peer(gate) as client:
+        await client.send(plain(gate, "/livez"))
+        await client.answer()
+        await client.send(b"GET /li")
+        assert (await client.answer()).status == 408
+
+
+async def test_half_a_head_never_writes_into_the_stream_of_a_connection_that_uvicorn_has(house, fake):
+    gate = await house(HASTY)
+    async with peer(gate) as client:
+        await client.send(plain(gate, "/livez"))
+        await client.answer()
+        await client.send(post(gate, body("up/fake+words=60+slow=0.05", stream=True)) + b"GET /li")
+        await client.head()
+        rest = await client.rest()
+        assert b"HTTP/1.1 408" not in rest
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/nothing-here"])
+async def test_a_body_that_does_not_come_is_refused(house, path):
+    gate = await house(HASTY)
+    async with peer(gate) as client:
+        await client.send(post(gate, body(), path=path)[:-5])
+        answer = await client.answer()
+        assert answer.status in (408, 404)  # uvicorn answers an unknown path before its body
+        client.writer.write_eof()
+        assert b"HTTP/1.1" not in await client.rest()
+
+
+async def test_a_body_that_drips_is_refused(house):
+    gate = await house(HASTY)
+    data = post(gate, body(content="x" * 5000))
+    async with peer(gate) as client:
+        await client.send(data[:300])
+        reading = asyncio.ensure_future(client.answer())
+        for at in range(300, len(data)):
+            client.writer.write(data[at : at + 1])
+            if await asyncio.wait({reading}, timeout=0.01) != (set(), {reading}):
+                break
+        assert (await reading).status == 408
+
+
+async def test_a_body_at_the_least_rate_is_accepted(house):
+    gate = await house(HASTY)
+    data = post(gate, body(content="x" * 5000))
+    async with peer(gate) as client:
+        reading = asyncio.ensure_future(client.answer())
+        for at in range(0, len(data), 50):
+            client.writer.write(data[at : at + 50])
+            await asyncio.wait({reading}, timeout=0.02)
+        assert (await reading).status == 200
+
+
+async def test_a_slow_answer_is_not_the_peers_fault(house, fake):
+    gate = await house(HASTY)
+    assert (await chat(gate, "up/fake+first-byte=2.5")).status == 200
+
+
+async def test_a_silent_stream_is_kept_open_by_comments_now_and_then(gate, fake):
+    async with peer(gate) as client:
+        await client.send(post(gate, body("up/fake+slow=30", stream=True)))
+        await client.head()
+        await client.chunk()
+        now_s = asyncio.get_running_loop().time()
+        for later_s in (14, 16, 17, 18, 30, 32):
+            gate.door.connections.copy().pop().watch(now_s + later_s)
+        assert await client.chunk() == b": still here\n\n"
+        # One silence, one comment: the clock has not really moved since the first.
+        for connection in gate.door.connections:
+            connection.watch(asyncio.get_running_loop().time() + 14)
+        await client.turn()
+        assert client.reader._buffer.count(b": still here") <= 4
+
+
+async def test_a_peer_that_stops_reading_pauses_its_provider_and_is_cut(house, fake):
+    gate = await house(HASTY)
+    async with peer(gate, receive_bytes=4096) as client:
+        await client.send(post(gate, body("up/fake+words=1000000", stream=True)))
+        row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", 20)
+    assert row.events_sent < 300_000
+    assert gate.door.cut == 1
+    assert gate.door.connections == set()
+
+
+async def test_a_peer_that_stops_reading_on_a_connection_that_uvicorn_has_is_cut(house, fake):
+    gate = await house(HASTY)
+    async with peer(gate, receive_bytes=4096) as client:
+        await client.send(plain(gate, "/livez"))
+        await client.answer()
+        await client.send(post(gate, body("up/fake+words=1000000", stream=True)))
+        row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", 20)
+    assert row.events_sent < 300_000
+
+
+async def test_a_slow_reader_gets_everything(gate, fake):
+    async with peer(gate, receive_bytes=4096) as client:
+        await client.send(post(gate, body("up/fake+huge=2", stream=True)))
+        answer = await client.answer()
+        assert len(answer.body) > 2 << 20
+        assert answer.body.rstrip().endswith(b"}") or b"[DONE]" in answer.body
+
+
+async def test_whoever_is_refused_and_stays_is_cut(house):
+    gate = await house("[limits]\nbody_bytes = 1000\n")
+    async with peer(gate) as client:
+        await client.send(post(gate, b"x" * 1001))
+        assert (await client.answer()).status == 413
+        assert await client.rest() == b""  # the half that we closed
+        for _ in range(100):
+            client.writer.write(b"x")
+            if not gate.door.connections:
+                break
+            await asyncio.wait({asyncio.ensure_future(client.turn())})
+            gate.door.sweep()
+            await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.1)
+        assert gate.door.connections == set()
+
+
+async def test_others_are_served_while_many_are_slow(house):
+    gate = await house(HASTY)
+    async with peer(gate) as first, peer(gate) as second:
+        await first.send(post(gate)[:30])
+        await second.send(post(gate)[:-2])
+        assert (await ask(gate, post(gate))).status == 200
