@@ -27,7 +27,8 @@ fix:
 
 # Rewrite the golden files; review the difference.
 golden:
-    GATEMILL_GOLDEN=write uv run --extra dev pytest tests/golden
+    PYTHONPATH=tests uv run --extra dev python tests/anthropic_cases.py
+    PYTHONPATH=tests uv run --extra dev python tests/golden_responses.py
 
 # Rewrite the documents made from code: settings, errors, metrics.
 docs:

@@ -230,6 +230,7 @@ def _maker(
         path_prefix=vendor.versioned_prefix if provider.api_version else "",
         query=f"api-version={provider.api_version}" if provider.api_version else "",
         stream_usage=vendor.stream_usage,
+        output_field=vendor.output_field,
         output_default=provider.output_default,
         refuse_hints=settings.server.unsupported_parameters == "refuse",
     )

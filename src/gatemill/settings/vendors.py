@@ -27,6 +27,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     key_variables: tuple[str, ...] = ()
     native: tuple[str, ...] | None = None  # None = all that the dialect offers
     stream_usage: bool = True
+    output_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     patterns: tuple[str, ...] = ()
     prices: str = ""
     probe: bool = False
