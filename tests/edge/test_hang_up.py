@@ -95,7 +95,9 @@ async def test_politely(client, gate, fake):
 
 
 async def test_in_a_translated_stream(client, gate, fake):
-    await client.send(post(gate, body("claude/fake+words=100+slow=0.1", stream=True, max_tokens=99)))
+    await client.send(
+        post(gate, body("claude/fake+words=100+slow=0.1", stream=True, max_tokens=99))
+    )
     await client.head()
     await client.chunk()
     client.reset()

@@ -76,7 +76,8 @@ class HotResponse(Response):
     ) -> None:
         with flowing(self._door, stream) as buffer:
             await send(_start(answer))
-            while not buffer.ended:
+            more = True
+            while more:
                 news = asyncio.ensure_future(buffer.wait())
                 await asyncio.wait((news, gone), timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
                 news.cancel()

@@ -124,6 +124,7 @@ class Replies:
             self._transport.abort()
         elif self._stream is not None and not self._stalls and now_s - self.wrote_s > HEARTBEAT_S:
             self.feed(b": still here\n\n")
+            self.wrote_s = now_s
 
     # --- Sink of a stream ----------------------------------------------------------------------------
 

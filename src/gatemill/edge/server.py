@@ -6,8 +6,8 @@ Rule: SIGTERM means readiness 503, answers under way finish within the grace, th
 from __future__ import annotations
 
 import asyncio
-import math
 import gc
+import math
 import os
 import signal
 import sys
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1", "[::1]"))
 _RETENTION_EVERY_S = 3600.0
+_STOP_S = 1.0  # for the last words of what the grace did not see end
 
 
 def serve(loaded: Loaded, on_ready: Callable[[dict[str, Any]], None]) -> int:
@@ -156,16 +157,25 @@ def make_door(home: house.House, settings: Settings, app: Any, *, public: bool) 
 
 
 async def _drain(server: asyncio.Server, door: Door, grace_s: float) -> None:
+    """The door is closed. Until then new connections hear 503, readiness probes among them."""
     structlog.get_logger().info("draining", connections=len(door.connections))
-    server.close()
     door.drain()
-    try:
-        async with asyncio.timeout(grace_s):
-            await door.empty.wait()
-    except TimeoutError:
+    if not await _emptied(door, grace_s):
         structlog.get_logger().warning("drain_timeout", connections=len(door.connections))
+        door.stop()
+        await _emptied(door, _STOP_S)
+    server.close()
     door.close()
     await asyncio.sleep(0)
+
+
+async def _emptied(door: Door, patience_s: float) -> bool:
+    try:
+        async with asyncio.timeout(patience_s):
+            await door.empty.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _flush(home: house.House) -> None:

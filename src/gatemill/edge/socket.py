@@ -193,8 +193,10 @@ class Session:
             pass  # run() hears of it, too
 
     async def _pass_on(self, buffer: Buffer) -> None:
-        while not buffer.ended:
+        more = True
+        while more:
             await buffer.wait()
+            more = not buffer.ended
             for _, event in sse.events(buffer.take()):
                 if event != b"[DONE]":
                     await self._socket.send_text(event.decode())

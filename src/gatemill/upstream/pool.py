@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gatemill.core.errors import (
@@ -21,6 +21,7 @@ from gatemill.upstream.exchange import Exchange
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Coroutine
 
     from gatemill.core.call import Timeouts
     from gatemill.core.ports import Incoming, Outgoing, Source
@@ -66,15 +67,19 @@ class Pool:
         self._sweep: asyncio.TimerHandle | None = None
         self.now = self._loop.time
 
-    async def exchange(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming:
+    def exchange(
+        self, out: Outgoing, timeouts: Timeouts, deadline_s: float
+    ) -> Coroutine[Any, Any, Incoming]:
         """The complete answer; see ports.Transport."""
-        answer = await self._run(out, timeouts, deadline_s, stream=False)
-        assert not isinstance(answer, Exchange)
-        return answer  # type: ignore[return-value]
+        # Not `async def`: the coroutine of _run is given on, instead of one around it.
+        whole: Coroutine[Any, Any, Any] = self._run(out, timeouts, deadline_s, stream=False)
+        return whole
 
-    async def open(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming | Source:
+    def open(
+        self, out: Outgoing, timeouts: Timeouts, deadline_s: float
+    ) -> Coroutine[Any, Any, Incoming | Source]:
         """A source, or the complete answer when it is not an event stream; see ports.Transport."""
-        return await self._run(out, timeouts, deadline_s, stream=True)
+        return self._run(out, timeouts, deadline_s, stream=True)
 
     async def close(self) -> None:
         """Idle connections are closed; busy ones end with their exchange."""
@@ -120,51 +125,36 @@ class Pool:
         connection = None if self._waiting else self._take()
         if connection is None:
             connection = await self._connect(timeouts, deadline_s)
-        try:
-            return await self._send(
-                connection, (head, out.body), timeouts, deadline_s, stream=stream
-            )
-        except _StaleConnection:
-            # The provider closed the kept connection while our request was on its way. It is sent once
-            # more, on a new connection, which cannot have this fault.
+        while True:
+            future: asyncio.Future[Incoming | Source] = self._loop.create_future()
+            exchange = Exchange(future, stream=stream)
+            sent_s = self._limit(exchange, timeouts, deadline_s)
+            self._busy.add(connection)
+            reused = connection.reused
+            connection.send(exchange, head, out.body)
+            try:
+                return await future
+            except UpstreamUnreachable:
+                if not reused or self.now() - sent_s >= STALE_S:
+                    raise
+            except asyncio.CancelledError:
+                exchange.abort()
+                if future.done() and not future.cancelled():
+                    future.exception()  # it failed in the same moment, and nobody will ask
+                raise
+            # The provider closed the kept connection while our request was on its way. It is sent
+            # once more, on a new connection, which cannot have this fault.
             connection = await self._connect(timeouts, deadline_s, fresh=True)
-        return await self._send(connection, (head, out.body), timeouts, deadline_s, stream=stream)
 
-    async def _send(
-        self,
-        connection: Connection,
-        request: tuple[bytes, bytes],
-        timeouts: Timeouts,
-        deadline_s: float,
-        *,
-        stream: bool,
-    ) -> Incoming | Source:
-        future: asyncio.Future[Incoming | Source] = self._loop.create_future()
-        exchange = Exchange(future, stream=stream)
-        self._limit(exchange, timeouts, deadline_s)
-        self._busy.add(connection)
-        reused = connection.reused
-        sent_s = self.now()
-        connection.send(exchange, *request)
-        try:
-            return await future
-        except UpstreamUnreachable:
-            if reused and self.now() - sent_s < STALE_S:
-                raise _StaleConnection from None
-            raise
-        except asyncio.CancelledError:
-            exchange.abort()
-            if future.done() and not future.cancelled():
-                future.exception()  # it failed in the same moment, and nobody will ask
-            raise
-
-    def _limit(self, exchange: Exchange, timeouts: Timeouts, deadline_s: float) -> None:
+    def _limit(self, exchange: Exchange, timeouts: Timeouts, deadline_s: float) -> float:
+        """The time of sending, from which the exchange's limits are counted."""
         now_s = self.now()
         exchange.between_s = timeouts.between_chunks_s
         exchange.total_expires_s = min(deadline_s, now_s + timeouts.total_s)
         exchange.expires_s = min(exchange.total_expires_s, now_s + timeouts.first_token_s)
         if self._sweep is None:
             self._sweep = self._loop.call_later(_SWEEP_S, self._expire)
+        return now_s
 
     def _take(self) -> Connection | None:
         while self._idle:
@@ -257,7 +247,3 @@ class Pool:
         ]
         head = self._heads[path] = ("\r\n".join(lines) + "\r\ncontent-length: ").encode("latin-1")
         return head
-
-
-class _StaleConnection(Exception):
-    """A kept connection was closed unanswered; never leaves this file."""

@@ -122,15 +122,14 @@ def head(body: bytes) -> Head:
 def native(body: bytes, head: Head, model: str, *, stream_usage: bool) -> bytes:
     """The body for an OpenAI upstream; see ports.Surface."""
     asks = stream_usage and head.stream and not head.wants_usage
-    if not asks and model == head.model:
-        return body
+    if not asks:
+        return fields.renamed(body, head.model, model)
     outer = fields.shallow(body)
     outer["model"] = Raw(fields.encode(model))
-    if asks:
-        given = outer.get("stream_options")
-        options = fields.shallow(given) if given and bytes(given) != b"null" else {}
-        options["include_usage"] = _TRUE
-        outer["stream_options"] = Raw(fields.encode(options))
+    given = outer.get("stream_options")
+    options = fields.shallow(given) if given and bytes(given) != b"null" else {}
+    options["include_usage"] = _TRUE
+    outer["stream_options"] = Raw(fields.encode(options))
     return fields.encode(outer)
 
 

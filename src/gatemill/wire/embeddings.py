@@ -65,11 +65,7 @@ def head(body: bytes) -> Head:
 
 def native(body: bytes, head: Head, model: str, *, stream_usage: bool) -> bytes:
     """The body with the upstream's model name."""
-    if model == head.model:
-        return body
-    outer = fields.shallow(body)
-    outer["model"] = Raw(fields.encode(model))
-    return fields.encode(outer)
+    return fields.renamed(body, head.model, model)
 
 
 def usage(body: bytes) -> Usage | None:

@@ -33,11 +33,42 @@ _MISSING = re.compile(r"^Object missing required field `(.+?)`$")
 _EXPECTED = re.compile(r"^Expected `(.+?)`, got `(.+?)`$")
 _JSON_WORDS = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
 _JSON_WORDS |= {"array": "an array", "object": "an object", "null": "null"}
+_TEXT_MAX = 200  # of what the decoder says
 _NO_HINTS: Mapping[str, str] = {}
 
 encode = msgspec.json.Encoder().encode
 shallow = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+# What the gateway reads and acts upon. Providers differ in which of two equal names they believe.
+_READ = tuple(
+    b'"%b"' % name.encode()
+    for name in ("model", "stream", "n", "max_tokens", "max_completion_tokens", "max_output_tokens")
+)
+_ESCAPED_LETTER = re.compile(rb"\\u00[5-7]")
+
+
+def is_plain(body: bytes) -> bool:
+    """No field that we read can stand twice, so what we have checked is what the provider reads.
+
+    May be False without need, for example when a text holds such a name as a value.
+    """
+    if b"\\u00" in body and _ESCAPED_LETTER.search(body):
+        return False
+    return max(map(body.count, _READ)) < 2
+
+
+def renamed(body: bytes, named: str, model: str) -> bytes:
+    """The body for an upstream that calls the model `model` instead of `named`.
+
+    It is `body` itself where nothing has to change; otherwise each field stands once, the last one.
+    """
+    if model == named and is_plain(body):
+        return body
+    outer = shallow(body)
+    outer["model"] = msgspec.Raw(encode(model))
+    return encode(outer)
 
 
 def decode_head(
@@ -62,6 +93,8 @@ def _explained(text: str, hints: Mapping[str, str]) -> InvalidRequest:
     at = _AT.search(text)
     param = dotted(at.group(1)) if at else ""
     text = text[: at.start()] if at else text
+    if len(text) > _TEXT_MAX:  # it repeats the value
+        text = f"{text[:_TEXT_MAX]} ..."
     kind: type[InvalidRequest] = InvalidValue
     if missing := _MISSING.match(text):
         param = f"{param}.{missing.group(1)}".lstrip(".")

@@ -94,8 +94,4 @@ def count_head(body: bytes) -> Head:
 
 def native(body: bytes, head: Head, model: str, *, stream_usage: bool) -> bytes:
     """The body for an Anthropic upstream, whose streams always say their usage."""
-    if model == head.model:
-        return body
-    outer = fields.shallow(body)
-    outer["model"] = Raw(fields.encode(model))
-    return fields.encode(outer)
+    return fields.renamed(body, head.model, model)

@@ -1,0 +1,115 @@
+"""A gateway without sockets or files: its rows, its log lines and its numbers lie in the test's hands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from gatemill.core import ids
+from gatemill.core.call import Key, Price
+from gatemill.core.clock import FakeClock
+from gatemill.gateway.admit import Gate
+from gatemill.gateway.parts import Caller, Gateway
+from gatemill.gateway.pipeline import answer
+from gatemill.gateway.plan import Route, Routes
+from gatemill.observe.access import AccessLog, as_json
+from gatemill.observe.metrics import Meter, page
+from gatemill.wire import chat, completions, count_tokens, embeddings, messages, responses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gatemill.core.call import Reply, Target, UsageRow
+
+SECRET = b"gm-k1-secret"
+KEY = Key(id="k1", name="test")
+# 1, 2, 0.5, 1.5, 3 and 4 micro-dollars a token.
+PRICE = Price(1_000_000, 2_000_000, 500_000, 1_500_000, 3_000_000, 4_000_000)
+SURFACES = (chat, completions, count_tokens, embeddings, messages, responses)
+
+
+class Kept:
+    """Stands where the line writer does, and keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.dropped = 0
+
+    def write(self, lines: bytes) -> None:
+        self.data += lines
+
+
+class KeyTable:
+    """Keys by their secret."""
+
+    def __init__(self, **keys: Key) -> None:
+        self._keys = {name.encode(): key for name, key in keys.items()} | {SECRET: KEY}
+
+    def identify(self, secret: bytes) -> Key | None:
+        return self._keys.get(secret)
+
+
+def route(*targets: Target, name: str = "m", **fields: Any) -> Route:
+    return Route(name=name, targets=targets, **fields)
+
+
+def numbers(meter: Meter) -> dict[str, float]:
+    """Every sample of /metrics, as `name{label="value"}` without the gatemill_ in front."""
+    found = {}
+    for family in text_string_to_metric_families(page(meter, "1", "c").decode()):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name.removeprefix('gatemill_')}{{{labels}}}"] = sample.value
+    return found
+
+
+class Stage:
+    """One gateway, and what it leaves behind."""
+
+    def __init__(
+        self, *routes: Route, in_flight_max: int = 8, depth_max: int = 64, **keys: Key
+    ) -> None:
+        self.clock = FakeClock()
+        self.rows: list[UsageRow] = []
+        self.meter = Meter()
+        self.kept = Kept()
+        self.gate = Gate(in_flight_max, self.meter)
+        self.gateway = Gateway(
+            keys=KeyTable(**keys),
+            gate=self.gate,
+            routes=Routes(routes, lambda _provider, _model: PRICE),
+            surfaces={surface.NAME: surface for surface in SURFACES},
+            record=self.rows.append,
+            meter=self.meter,
+            access=AccessLog(self.kept, as_json),
+            clock=self.clock,
+            now=self.clock.monotonic_s,
+            new_id=ids.sequence("req_"),
+            request_timeout_s=100.0,
+            json_depth_max=depth_max,
+            version="0123456789ab",
+        )
+
+    async def ask(self, operation: str = "chat", body: bytes | None = None, **caller: Any) -> Reply:
+        """The reply to a request; without a body it is a chat with the model `m`."""
+        sent = asking() if body is None else body
+        said = {"secret": SECRET, "started_s": self.clock.monotonic_s(), **caller}
+        return await answer(self.gateway, operation, sent, Caller(**said), "req_1")
+
+    @property
+    def lines(self) -> Sequence[dict[str, Any]]:
+        """The access log so far."""
+        self.gateway.access.flush()
+        return msgspec.json.decode(b"[" + b",".join(self.kept.data.splitlines()) + b"]")
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return numbers(self.meter)
+
+
+def asking(**fields: Any) -> bytes:
+    """The body of a chat request for the model `m`."""
+    said = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
+    return msgspec.json.encode(said)
