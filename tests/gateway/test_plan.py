@@ -136,6 +136,9 @@ def test_names_are_case_sensitive():
         (("*-mini",), "gpt-mini", True),
         (("*-mini",), "gpt-mini-2", False),
         (("g?t",), "gpt", False),
+        (("g?t*",), "gpt-4", False),
+        (("[gm]*",), "m", False),
+        (("[gm]*",), "[gm]x", True),
         ((), "m", False),
     ],
 )

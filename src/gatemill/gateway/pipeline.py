@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gatemill.core.call import Call, Reply
-from gatemill.core.errors import ClientGone, GatemillError
+from gatemill.core.errors import ClientGone, GatemillError, InternalError
 from gatemill.gateway.identify import identify
 from gatemill.gateway.plan import plan
 from gatemill.gateway.settle import refused, settle
@@ -38,16 +38,22 @@ async def answer(
         refused(gateway, operation, caller, call_id, error)
         raise
     label = ""
+    reply: Reply | None = None
+    failure: GatemillError | None = None
     try:
         route, targets = plan(gateway.routes, key, call)
         label = route.name
         reply = await attempt(targets, surface, call, gateway.now)
     except GatemillError as error:
-        _finish(gateway, call, caller, label, error)
+        failure = error
         raise
     except asyncio.CancelledError:
-        _finish(gateway, call, caller, label, ClientGone("The caller hung up."))
+        failure = ClientGone("The caller hung up.")
         raise
+    finally:
+        # Here, so that a fault of our own leaves the gate too; the door turns it into an answer.
+        if reply is None:
+            _finish(gateway, call, caller, label, failure or _fault(call, gateway.now()))
     if reply.stream is not None:
         reply.stream.on_end(lambda error: _tail(gateway, call, caller, label, error))
     else:
@@ -75,6 +81,16 @@ def _read(
         key=key,
         headers=caller.headers,
     )
+
+
+def _fault(call: Call, now_s: float) -> InternalError:
+    """The failure for a bug on the way; the attempt in which it happened ends with it."""
+    error = InternalError("This is our fault, not yours. Report the request id.")
+    if call.attempts and not call.attempts[-1].error:
+        last = call.attempts[-1]
+        last.status, last.error = error.status, error.code
+        last.ended_s = last.ended_s or now_s
+    return error
 
 
 def _finish(

@@ -58,7 +58,7 @@ class Routes:
         if not _NAME.fullmatch(name):
             return None
         for pattern in self.patterns:
-            if fnmatchcase(name, pattern.name):
+            if _fits(name, pattern.name):
                 if len(self._bound) >= NAMES_MAX:
                     self._bound.clear()
                 route = self._bound[name] = self._bind(pattern, name)
@@ -88,9 +88,13 @@ class Routes:
 def allows(key: Key, model: str) -> bool:
     """Whether the key's scope holds the model."""
     return any(
-        scope in ("*", model) or ("*" in scope and fnmatchcase(model, scope))
-        for scope in key.models
+        scope in ("*", model) or ("*" in scope and _fits(model, scope)) for scope in key.models
     )
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether `name` matches; * is the only special character, in scopes as in [models]."""
+    return fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 def plan(routes: Routes, key: Key, call: Call) -> tuple[Route, Sequence[Target]]:

@@ -104,12 +104,21 @@ class OpenAIReader:
             raise in_band_failure(fields.encode(chunk["error"]))
         if used := chunk.pop("usage", None):
             self.usage = _usage_of(used)
-        choices = chunk.get("choices")
-        if not choices:
+        if not chunk.get("choices"):
             return ()
+        chunk["choices"] = choices = _choices_of(chunk["choices"])
         if any(choice.get("finish_reason") for choice in choices):
             self.finished = True
         return (chunk,)
+
+
+def _choices_of(said: Any) -> list[Json]:
+    """The choices, each with a delta. Some vendors leave it out, or send null, at the end."""
+    if not isinstance(said, list) or not all(
+        isinstance(choice, dict) and isinstance(choice.get("delta") or {}, dict) for choice in said
+    ):
+        raise UpstreamBadReply("The provider's stream holds a chunk that is malformed.")
+    return [{**choice, "delta": choice.get("delta") or {}} for choice in said]
 
 
 def _usage_of(used: Any) -> Usage:

@@ -20,33 +20,41 @@ DONE = b"data: [DONE]\n\n"
 class Cutter:
     """Holds back what is not yet a whole event."""
 
-    __slots__ = ("_carry",)
+    __slots__ = ("_after_cr", "_held", "_held_bytes")
 
     def __init__(self) -> None:
-        self._carry = b""  # written and read by feed alone
+        self._held: list[bytes] = []  # the beginning of an event
+        self._held_bytes = 0
+        self._after_cr = False  # the last byte was a CR, so a LF that follows ends no other line
 
     def feed(self, data: bytes) -> bytes:
         """All whole events so far, line ends as LF. Raises UpstreamBadReply above EVENT_BYTES_MAX."""
-        if self._carry:
-            data = self._carry + data
+        if self._after_cr and data:
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
         if b"\r" in data:
-            # A CR at the very end may be half of a CRLF: it waits for the next bytes.
-            held = b"\r" if data.endswith(b"\r") else b""
-            data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
-        if data.endswith(b"\n\n"):
-            self._carry = b""
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        held = self._held
+        if not held and data.endswith(b"\n\n"):
             return data
         cut = data.rfind(b"\n\n") + 2
-        if cut == 1:
-            cut = 0
-        self._carry = data[cut:]
-        if len(self._carry) > EVENT_BYTES_MAX:
-            raise UpstreamBadReply("The provider sent an event larger than 8 MiB.")
-        return data[:cut]
+        across = held and data.startswith(b"\n") and held[-1].endswith(b"\n")
+        if cut == 1 and not across:
+            return self._hold(data)
+        whole = b"".join((*held, data[:cut]))
+        held.clear()
+        self._held_bytes = 0
+        self._hold(data[cut:])
+        return whole
 
-    def rest(self) -> bytes:
-        """Bytes of an event that never ended."""
-        return self._carry
+    def _hold(self, data: bytes) -> bytes:
+        if data:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes > EVENT_BYTES_MAX:
+                raise UpstreamBadReply("The provider sent an event larger than 8 MiB.")
+        return b""
 
 
 def events(block: bytes) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,107 @@
+"""A stream between two formats, event by event."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calls import call_for
+from gatemill.core.errors import UpstreamBadReply, UpstreamError, UpstreamInterrupted
+from gatemill.providers import openai
+from gatemill.wire import chat, sse
+from gatemill.wire.translation import Translation
+from playbook import DONE, HELLO, ROLE, STOP, USAGE, delta, event
+
+CALL = call_for(
+    chat,
+    {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    },
+)
+STREAM = ROLE + HELLO + delta(content=" there") + STOP + USAGE + DONE
+
+
+def translation() -> Translation:
+    return Translation(openai.reader(CALL), chat.writer(CALL))
+
+
+def translated(pieces: list[bytes]) -> bytes:
+    made = translation()
+    return b"".join([made.feed(piece) for piece in pieces]) + made.finish()
+
+
+@given(st.lists(st.integers(0, 10_000)), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_the_output_does_not_depend_on_the_cuts(places, line_end):
+    data = STREAM.replace(b"\n", line_end)
+    marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    pieces = [data[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+    assert translated(pieces) == translated([STREAM])
+
+
+def test_the_end_has_usage_and_the_mark():
+    *_, usage, mark = [data for _, data in sse.events(translated([STREAM]))]
+    assert msgspec.json.decode(usage)["usage"]["total_tokens"] == 10
+    assert mark == b"[DONE]"
+
+
+def test_only_content_begins_a_stream():
+    made = translation()
+    made.feed(ROLE)
+    assert not made.started
+    made.feed(HELLO)
+    assert made.started
+    assert made.usage is None
+
+
+def test_a_finish_without_content_begins_a_stream():
+    made = translation()
+    made.feed(STOP)
+    assert made.started
+
+
+def test_a_stream_without_its_end_is_an_interruption():
+    with pytest.raises(UpstreamInterrupted):
+        translated([HELLO])
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": [{"index": 0, "delta": None, "finish_reason": None}]},
+        {"choices": [{"index": 0}]},
+        {"choices": []},
+        {"choices": None},
+        {},
+    ],
+)
+def test_vendors_chunks_without_a_delta_pass(chunk):
+    made = translation()
+    made.feed(event(**chunk))
+    assert not made.started
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"data: {\n\n",
+        b"data: 5\n\n",
+        event(choices="x"),
+        event(choices=[5]),
+        event(choices=[{"delta": 5}]),
+        event(choices=[], usage={"prompt_tokens": "many"}),
+        event(choices=[], usage=7),
+    ],
+)
+def test_an_event_that_is_no_chunk_is_a_bad_reply(broken):
+    with pytest.raises(UpstreamBadReply):
+        translation().feed(broken)
+
+
+def test_an_error_event_is_raised():
+    with pytest.raises(UpstreamError):
+        translation().feed(event(error={"message": "boom"}))
