@@ -8,23 +8,38 @@ from contextlib import contextmanager
 
 import pytest
 
-from gatemill.observe.lines import LINES_MAX, LineWriter
+from gatemill.observe.lines import LINES_MAX, WAITING_BYTES_MAX, LineWriter
 
 PATIENCE_S = 20.0
 
 
+class Pipe:
+    """A pipe whose writing end belongs to a writer."""
+
+    def __init__(self) -> None:
+        self.source, self.sink = os.pipe()
+        self.writer = LineWriter(self.sink)
+        self._open = True
+
+    def leave(self) -> None:
+        """The reader goes away."""
+        if self._open:
+            self._open = False
+            os.close(self.source)
+
+
 @contextmanager
 def pipe():
-    """(descriptor to read, writer into the other end)."""
-    source, sink = os.pipe()
+    """A pipe; at the end its thread is over, so that nobody writes to a descriptor of another test."""
+    made = Pipe()
     try:
-        yield source, LineWriter(sink)
+        yield made
     finally:
-        for fd in (source, sink):
-            try:
-                os.close(fd)
-            except OSError:  # the test has closed it
-                continue
+        made.leave()
+        made.writer.close()
+        made.writer._thread.join(PATIENCE_S)
+        assert not made.writer._thread.is_alive()
+        os.close(made.sink)
 
 
 def reading(source: int) -> tuple[threading.Thread, bytearray]:
@@ -41,74 +56,100 @@ def reading(source: int) -> tuple[threading.Thread, bytearray]:
 
 
 def test_lines_come_out_in_the_order_in_which_they_went_in():
-    with pipe() as (source, writer):
-        thread, got = reading(source)
+    with pipe() as made:
+        thread, got = reading(made.source)
         for number in range(2000):
-            writer.write(b"%d\n" % number)
-        writer.write(b"end\n")
-        writer.close()
+            made.writer.write(b"%d\n" % number)
+        made.writer.write(b"end\n")
+        made.writer.close()
         thread.join(PATIENCE_S)
         assert got.splitlines()[:-1] == [b"%d" % number for number in range(2000)]
-        assert writer.dropped == 0
+        assert made.writer.dropped == 0
 
 
 def test_nothing_is_written_for_nothing():
-    with pipe() as (source, writer):
-        writer.write(b"")
-        writer.write(b"x\n")
-        writer.close()
-        assert os.read(source, 100) == b"x\n"
+    with pipe() as made:
+        made.writer.write(b"")
+        made.writer.write(b"x\n")
+        made.writer.close()
+        assert os.read(made.source, 100) == b"x\n"
 
 
 def test_after_close_everything_is_written():
-    with pipe() as (source, writer):
-        writer.write(b"a\n")
-        writer.write(b"b\n")
-        writer.close()
-        assert os.read(source, 100) == b"a\nb\n"
-        assert not writer._thread.is_alive()
+    with pipe() as made:
+        made.writer.write(b"a\n")
+        made.writer.write(b"b\n")
+        made.writer.close()
+        assert os.read(made.source, 100) == b"a\nb\n"
+        assert not made.writer._thread.is_alive()
 
 
 def test_a_pipe_nobody_reads_costs_lines_that_are_counted_and_never_stops_the_caller():
-    with pipe() as (source, writer):
+    with pipe() as made:
         stuck = b"x" * (1 << 20) + b"\n"  # more than any pipe holds
+        made.writer.write(stuck)
         for _ in range(LINES_MAX + 10):
-            writer.write(stuck)
-        # One may be in the thread's hands, the rest of what was kept is in the queue.
-        assert writer.dropped in (9, 10)
-        kept = LINES_MAX + 10 - writer.dropped
+            made.writer.write(b"y\n")
+        # The thread may have taken the first batch by now, or not yet.
+        assert made.writer.dropped in (10, 11)
+        kept = LINES_MAX + 10 - made.writer.dropped
         got_bytes = 0
-        while got_bytes < 3 * len(stuck):
-            got_bytes += len(os.read(source, 1 << 20))
-        assert kept in (LINES_MAX, LINES_MAX + 1)
-        os.close(source)
+        while got_bytes < len(stuck) + 2 * kept:
+            got_bytes += len(os.read(made.source, 1 << 20))
+        assert got_bytes == len(stuck) + 2 * kept
+
+
+def test_batches_that_wait_are_bounded_in_bytes_too():
+    with pipe() as made:
+        stuck = b"x" * (1 << 20)
+        for _ in range(WAITING_BYTES_MAX // len(stuck) + 5):
+            made.writer.write(stuck)
+        assert made.writer.dropped == 5
+        for _ in range(3):
+            os.read(made.source, 1 << 20)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_has_been_written_or_lost_waits_no_more(reads):
+    with pipe() as made:
+        if reads:
+            thread, _ = reading(made.source)
+        else:
+            made.leave()
+        made.writer.write(b"x" * 300_000)
+        made.writer.write(b"end\n")
+        made.writer.close()
+        if reads:
+            thread.join(PATIENCE_S)
+        assert made.writer._waiting_bytes == 0
+        assert made.writer.dropped == (0 if reads else 2)
 
 
 def test_a_reader_that_has_gone_costs_lines_that_are_counted_and_nothing_else():
-    with pipe() as (source, writer):
-        os.close(source)
-        writer.write(b"a\n")
-        writer.write(b"b\n")
-        writer.close()
-        assert writer.dropped == 2
-        assert not writer._thread.is_alive()
+    with pipe() as made:
+        made.leave()
+        made.writer.write(b"a\n")
+        made.writer.write(b"b\n")
+        made.writer.close()
+        assert made.writer.dropped == 2
+        assert not made.writer._thread.is_alive()
 
 
 def test_closing_twice_is_harmless():
-    with pipe() as (source, writer):
-        writer.close()
-        writer.close()
-        writer.write(b"late\n")
-        assert writer.dropped == 0
+    with pipe() as made:
+        made.writer.close()
+        made.writer.close()
+        made.writer.write(b"late\n")
+        assert made.writer.dropped == 0
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_a_batch_larger_than_the_pipe_arrives_whole(pieces):
-    with pipe() as (source, writer):
-        thread, got = reading(source)
+    with pipe() as made:
+        thread, got = reading(made.source)
         for _ in range(pieces):
-            writer.write(b"y" * 300_000 + b"\n")
-        writer.write(b"end\n")
-        writer.close()
+            made.writer.write(b"y" * 300_000 + b"\n")
+        made.writer.write(b"end\n")
+        made.writer.close()
         thread.join(PATIENCE_S)
         assert [len(line) for line in got.splitlines()] == [300_000] * pieces + [3]

@@ -97,7 +97,7 @@ def test_a_traceback_names_the_fault_and_no_local_variable(pretty, library):
             _fail()
         except ValueError as fault:
             if library:
-                logging.getLogger("some.library").error("failed", exc_info=fault)
+                logging.getLogger("some.library").exception("failed")
             else:
                 structlog.get_logger().error("failed", exc_info=fault)
     assert b"ValueError" in kept.data

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cuts import cut
 from gatemill.core.errors import GatemillError, UpstreamBadReply, UpstreamError, UpstreamInterrupted
 from gatemill.wire.passage import ChatPassage, in_band_failure
 from playbook import DONE, HELLO, ROLE, STOP, USAGE, delta, event
@@ -30,11 +31,6 @@ def passed(pieces: list[bytes], *, strip: bool) -> tuple[bytes, ChatPassage]:
     passage = ChatPassage(strip_usage=strip)
     out = b"".join([passage.feed(piece) for piece in pieces])
     return out + passage.finish(), passage
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[a:b] for a, b in zip(marks, marks[1:], strict=False)]
 
 
 @given(st.lists(st.integers(0, 10_000)), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.booleans())

@@ -6,16 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cuts import cut
 from gatemill.core.errors import UpstreamBadReply
 from gatemill.wire import sse
 
 EVENTS = b'data: {"a":1}\n\nevent: ping\ndata: 2\n\n: a comment\n\ndata: three\ndata: lines\n\n'
 BITS = st.sampled_from([b"\r", b"\n", b"\r\n", b"data: x", b"d", b": c", b"event: e", b"\n\n"])
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[a:b] for a, b in zip(marks, marks[1:], strict=False)]
 
 
 def passed(pieces: list[bytes]) -> bytes:

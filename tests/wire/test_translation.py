@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls import call_for
+from cuts import cut
 from gatemill.core.errors import UpstreamBadReply, UpstreamError, UpstreamInterrupted
 from gatemill.providers import openai
 from gatemill.wire import chat, sse
@@ -38,9 +39,7 @@ def translated(pieces: list[bytes]) -> bytes:
 @given(st.lists(st.integers(0, 10_000)), st.sampled_from([b"\n", b"\r\n", b"\r"]))
 def test_the_output_does_not_depend_on_the_cuts(places, line_end):
     data = STREAM.replace(b"\n", line_end)
-    marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    pieces = [data[a:b] for a, b in zip(marks, marks[1:], strict=False)]
-    assert translated(pieces) == translated([STREAM])
+    assert translated(cut(data, places)) == translated([STREAM])
 
 
 def test_the_end_has_usage_and_the_mark():

@@ -1,6 +1,6 @@
 """Lines to standard output from a thread, so that a slow reader never stops the event loop.
 
-Rule: bounded; what does not fit is counted and dropped, and the next line says how many.
+Rule: bounded; what does not fit is dropped and counted, and the count is a metric.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import queue
 import threading
 
 LINES_MAX = 10_000  # batches waiting for the thread
+WAITING_BYTES_MAX = 64 << 20  # in those batches, because one of them may be large
 _CLOSE = b""
 
 
@@ -19,7 +20,9 @@ class LineWriter:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._queue: queue.Queue[bytes] = queue.Queue(LINES_MAX)
-        self.dropped = 0  # batches; written by write, read by metrics
+        self._lock = threading.Lock()  # around the two numbers below
+        self._waiting_bytes = 0  # handed over and not yet written
+        self.dropped = 0  # batches; written by write and the thread, read by metrics
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -27,10 +30,16 @@ class LineWriter:
         """Hand over lines that end in LF; returns at once."""
         if not lines:
             return
-        try:
-            self._queue.put_nowait(lines)
-        except queue.Full:
-            self.dropped += 1
+        with self._lock:
+            if self._waiting_bytes + len(lines) > WAITING_BYTES_MAX:
+                self.dropped += 1
+                return
+            try:
+                self._queue.put_nowait(lines)
+            except queue.Full:
+                self.dropped += 1
+            else:
+                self._waiting_bytes += len(lines)
 
     def close(self) -> None:
         """Everything handed over has been written; waits at most 2 seconds for a stuck reader."""
@@ -47,4 +56,7 @@ class LineWriter:
                 while view:
                     view = view[os.write(self._fd, view) :]
             except OSError:
-                self.dropped += 1  # the reader has gone; there is nobody to tell
+                with self._lock:
+                    self.dropped += 1  # the reader has gone; there is nobody to tell
+            with self._lock:
+                self._waiting_bytes -= len(lines)

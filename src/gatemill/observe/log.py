@@ -1,7 +1,7 @@
 """Log lines about the process itself: starts, stops, faults, changes of state.
 
 Rule: structlog, JSON unless a person is watching; the request id travels as a bound value; no
-prompt, answer or key is ever a field.
+prompt, answer or key is ever a field, so tracebacks are written without local variables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Output:
         self._writer = writer
 
     def msg(self, line: str) -> None:
-        self._writer.write(line.encode() + b"\n")
+        self._writer.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
     debug = info = warning = error = critical = exception = log = msg
 
@@ -38,10 +38,19 @@ def configure(writer: LineWriter, *, level: str, pretty: bool) -> None:
         structlog.processors.TimeStamper(key="ts", utc=True, fmt=None),
     ]
     if pretty:
-        end: list[Any] = [structlog.dev.ConsoleRenderer(timestamp_key="ts", pad_event_to=24)]
+        tracebacks = structlog.dev.RichTracebackFormatter(show_locals=False)
+        end: list[Any] = [
+            structlog.dev.ConsoleRenderer(
+                timestamp_key="ts", pad_event_to=24, exception_formatter=tracebacks
+            )
+        ]
         shared[-1] = structlog.processors.TimeStamper(key="ts", fmt="%H:%M:%S", utc=True)
     else:
-        end = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_dumps)]
+        faults = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        end = [
+            structlog.processors.ExceptionRenderer(faults),
+            structlog.processors.JSONRenderer(_dumps),
+        ]
     structlog.configure(
         processors=[*shared, *end],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -67,11 +76,21 @@ class _Stream:
         self._writer = writer
 
     def write(self, text: str) -> None:
-        self._writer.write(text.encode())
+        self._writer.write(text.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
         """The thread flushes."""
 
 
 def _dumps(value: Any, **_: Any) -> str:
-    return msgspec.json.encode(value, enc_hook=repr).decode()
+    try:
+        return msgspec.json.encode(value, enc_hook=repr).decode()
+    except UnicodeEncodeError:  # a lone surrogate, for example of an odd file name
+        mended = {name: _printable(item) for name, item in value.items()}
+        return msgspec.json.encode(mended).decode()
+
+
+def _printable(item: Any) -> Any:
+    if isinstance(item, str):
+        return item.encode("utf-8", "backslashreplace").decode()
+    return item if isinstance(item, (int, float)) else ascii(item)

@@ -1,0 +1,154 @@
+"""OpenAI's dialect and its many relatives: requests, answers, and refusals."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from calls import call_for
+from gatemill.core import errors
+from gatemill.core.errors import GatemillError, UpstreamBadReply
+from gatemill.providers import openai
+from gatemill.wire import chat
+from playbook import target
+
+HI = [{"role": "user", "content": "Hi"}]
+
+
+def refused(status: int, error: object = None, **headers: str) -> GatemillError:
+    body = msgspec.json.encode({"error": error}) if error is not None else b"<html>no</html>"
+    return openai.failure(status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
+
+
+def encoded(chat_request: dict, *, stream: bool = False, **settings):
+    call = call_for(chat, {"model": "m", "messages": HI, "stream": stream})
+    body, dropped = openai.encode(chat_request, call, target(**settings, model="theirs"))
+    return msgspec.json.decode(body), dropped
+
+
+def test_paths_stand_below_the_base_url():
+    assert openai.route("chat", target()) == "/chat/completions"
+    assert openai.route("embeddings", target(path_prefix="/x", query="a=b")) == "/x/embeddings?a=b"
+    assert openai.secret_headers("sk") == (("authorization", "Bearer sk"),)
+
+
+def test_a_translated_request_has_the_upstreams_model():
+    assert encoded({"model": "m", "messages": HI}) == ({"model": "theirs", "messages": HI}, ())
+
+
+def test_the_output_limit_is_called_what_the_vendor_calls_it():
+    asked = {"messages": HI, "max_completion_tokens": 5}
+    assert encoded(asked)[0]["max_completion_tokens"] == 5
+    renamed, _ = encoded(asked, output_field="max_tokens")
+    assert renamed["max_tokens"] == 5
+    assert "max_completion_tokens" not in renamed
+
+
+@pytest.mark.parametrize("given", [{}, {"stream_options": None}, {"stream_options": {"x": 1}}])
+def test_a_translated_stream_is_asked_for_its_usage(given):
+    body, _ = encoded({"messages": HI, **given}, stream=True)
+    assert body["stream_options"] == {**(given.get("stream_options") or {}), "include_usage": True}
+
+
+def test_a_vendor_that_does_not_know_of_stream_usage_is_not_asked():
+    assert "stream_options" not in encoded({"messages": HI}, stream=True, stream_usage=False)[0]
+
+
+def test_an_answer_is_decoded_with_its_usage():
+    call = call_for(chat, {"model": "m", "messages": HI})
+    completion, usage = openai.decode(b'{"choices":[],"usage":{"prompt_tokens":3}}', call)
+    assert completion["choices"] == []
+    assert usage is not None
+    assert usage.input == 3
+    with pytest.raises(UpstreamBadReply):
+        openai.decode(b"<html>", call)
+
+
+# --- Refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, errors.UpstreamAuthFailed),
+        (402, errors.UpstreamQuotaSpent),
+        (403, errors.UpstreamAuthFailed),
+        (404, errors.UpstreamError),
+        (408, errors.UpstreamTimeout),
+        (413, errors.RequestTooLarge),
+        (429, errors.UpstreamRateLimited),
+        (500, errors.UpstreamError),
+        (502, errors.UpstreamError),
+        (503, errors.UpstreamOverloaded),
+        (504, errors.UpstreamTimeout),
+        (529, errors.UpstreamOverloaded),
+        (307, errors.UpstreamError),
+        (400, errors.UpstreamRefused),
+        (422, errors.UpstreamRefused),
+    ],
+)
+def test_each_status_means_one_thing_whatever_the_body(status, kind):
+    for error in (None, {"message": "x"}, "words", {"message": 5}, {"code": 1}, []):
+        assert type(refused(status, error)) is kind
+
+
+def test_our_key_is_never_the_callers_mistake():
+    assert refused(401, {"message": "Incorrect API key provided: sk-abcdef123456"}).status == 502
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"code": "insufficient_quota"},
+        {"type": "insufficient_quota"},
+        {"code": "billing_hard_limit_reached"},
+    ],
+)
+def test_an_empty_account_is_told_apart_from_a_rate_limit(said):
+    error = refused(429, said)
+    assert (error.code, error.retry) == ("insufficient_quota", False)
+
+
+def test_the_time_to_wait_is_passed_on():
+    assert refused(429, {"message": "slow down"}, retry_after="7").retry_after_s == 7
+    assert refused(500, None, retry_after_ms="500").retry_after_s == 0.5
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"code": "context_length_exceeded", "message": "x"}, errors.ContextLengthExceeded),
+        ({"message": "This model's maximum context length is 5"}, errors.ContextLengthExceeded),
+        ({"message": "prompt is too long: 9 tokens"}, errors.ContextLengthExceeded),
+        ({"code": "content_policy_violation"}, errors.ContentRefused),
+        ({"code": "content_filter"}, errors.ContentRefused),
+        ({"message": "no such voice"}, errors.UpstreamRefused),
+    ],
+)
+def test_the_callers_mistakes_are_told_apart_by_what_is_said(said, kind):
+    error = refused(400, {**said, "param": "messages"})
+    assert (type(error), error.param) == (kind, "messages")
+
+
+def test_the_providers_words_are_cleaned():
+    error = refused(400, {"message": "bad\nkey sk-abcdef123456 " + "x" * 2000})
+    assert "sk-abcdef" not in error.message
+    assert "\n" not in error.message
+    assert len(error.message) <= 500
+    assert refused(400, {"message": None}).message == "The provider refused the request."
+
+
+# --- Streams -------------------------------------------------------------------------------------
+
+
+def test_the_reader_keeps_chunks_and_takes_usage_out():
+    reader = openai.reader(call_for(chat, {"model": "m", "messages": HI}))
+    chunk = {"choices": [{"index": 0, "delta": {"content": "x"}}], "usage": None}
+    (read,) = reader.read("", msgspec.json.encode(chunk))
+    assert read == {"choices": [{"index": 0, "delta": {"content": "x"}}]}
+    assert reader.read("", b'{"choices":[],"usage":{"completion_tokens":3}}') == ()
+    assert reader.usage is not None
+    assert reader.usage.output == 3
+    assert not reader.finished
+    assert reader.read("", b" [DONE] ") == ()
+    assert reader.finished

@@ -1,0 +1,153 @@
+"""What the formats share: messages that name the field, and usage in disjoint buckets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta, Struct
+
+from gatemill.core.call import Usage
+from gatemill.core.errors import (
+    InvalidJson,
+    InvalidRequest,
+    InvalidType,
+    InvalidValue,
+    JsonTooDeep,
+    MissingParameter,
+)
+from gatemill.wire import fields
+from gatemill.wire.fields import CompletionDetails, OpenAIUsage, PromptDetails
+
+
+class Item(Struct):
+    size: Annotated[int, Meta(ge=1)]
+
+
+class Form(Struct):
+    name: str
+    items: list[Item] = []
+    either: str | int | None = None
+
+
+decoder = msgspec.json.Decoder(Form)
+
+
+def refusal(body: bytes, hints: dict[str, str] | None = None) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as refused:
+        fields.decode_head(decoder, body, hints or {})
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "param", "message"),
+    [
+        (b"{}", MissingParameter, "name", "`name`: is required."),
+        (b'{"name":5}', InvalidType, "name", "`name`: must be a string, not an integer."),
+        (
+            b'{"name":"a","either":[]}',
+            InvalidType,
+            "either",
+            "`either`: must be an integer or a string or null, not an array.",
+        ),
+        (
+            b'{"name":"a","items":[{"size":0}]}',
+            InvalidValue,
+            "items.0.size",
+            "`items.0.size`: Expected `int` >= 1.",
+        ),
+        (
+            b'{"name":"a","items":[{}]}',
+            MissingParameter,
+            "items.0.size",
+            "`items.0.size`: is required.",
+        ),
+        (
+            b"5",
+            InvalidType,
+            None,
+            "The body must be an object, not an integer. Send one JSON object.",
+        ),
+    ],
+)
+def test_a_mistake_says_where_and_what(body, kind, param, message):
+    refused = refusal(body)
+    assert (type(refused), refused.param, refused.message) == (kind, param, message)
+
+
+def test_a_hint_is_added_for_the_last_name_of_the_path():
+    assert refusal(b'{"name":"a","items":[{}]}', {"size": "Send one."}).message.endswith(
+        "is required. Send one."
+    )
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b'{"name":"\xff"}', b'{"name":NaN}', b'{"name":"a"}x'])
+def test_what_is_not_json_is_refused(body):
+    assert type(refusal(body)) is InvalidJson
+
+
+def test_what_is_nested_beyond_reading_is_refused():
+    assert type(refusal(b'{"name":"a","x":' + b"[" * 100_000)) is JsonTooDeep
+
+
+def test_a_long_value_is_not_repeated_whole():
+    class Kinds(Struct, tag_field="kind", tag="a"):
+        pass
+
+    class Other(Struct, tag_field="kind", tag="b"):
+        pass
+
+    with pytest.raises(InvalidValue) as refused:
+        fields.decode_head(msgspec.json.Decoder(Kinds | Other), b'{"kind":"' + b"x" * 9000 + b'"}')
+    assert len(refused.value.message) < 300
+
+
+def test_paths_are_dotted():
+    assert fields.dotted("$.messages[0].content[12].type") == "messages.0.content.12.type"
+    assert fields.dotted("$[...].a") == "a"
+
+
+COUNTS = st.integers(0, 1000) | st.none()
+
+
+@given(
+    st.integers(0, 1000), st.integers(0, 1000), st.tuples(*[COUNTS] * 3), st.tuples(*[COUNTS] * 2)
+)
+def test_buckets_are_disjoint_and_never_negative(prompt, completion, of_prompt, of_completion):
+    usage = fields.buckets(
+        prompt, completion, PromptDetails(*of_prompt), CompletionDetails(*of_completion)
+    )
+    assert (usage.prompt, usage.completion) == (prompt, completion)
+    assert min(msgspec.structs.astuple(usage)) >= 0
+
+
+def test_usage_survives_the_way_there_and_back():
+    usage = Usage(1, 2, 3, 4, 5, 6, 7)
+    said = fields.openai_usage(usage)
+    assert said["total_tokens"] == 28
+    assert fields.from_openai_usage(msgspec.convert(said, OpenAIUsage)) == usage
+    assert fields.buckets(3, 2, None, None) == Usage(input=3, output=2)
+
+
+@pytest.mark.parametrize(
+    ("body", "plain"),
+    [
+        (b'{"model":"a"}', True),
+        (b'{"model":"a","x":"\\"model\\""}', True),
+        (b'{"model":"a","x":"\\u00e9"}', True),
+        (b'{"model":"a","x":"\\u0065"}', False),
+        (b'{"model":"a","model":"b"}', False),
+        (b'{"n":1,"x":{"n":1}}', False),
+    ],
+)
+def test_a_body_is_plain_when_no_field_that_we_read_can_stand_twice(body, plain):
+    assert fields.is_plain(body) is plain
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers(), max_size=5), st.text(min_size=1))
+def test_renaming_changes_the_model_alone(more, model):
+    body = msgspec.json.encode({**more, "model": "m"})
+    assert msgspec.json.decode(fields.renamed(body, "m", model)) == {**more, "model": model}
