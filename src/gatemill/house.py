@@ -30,7 +30,7 @@ from gatemill.upstream.inline import Inline
 from gatemill.upstream.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gatemill.core.clock import Clock
     from gatemill.core.ports import Dialect, Transport
@@ -86,7 +86,7 @@ def build(
     writer, pretty = output
     access = AccessLog(writer, as_text if pretty else as_json)
     transports = {n: _transport(n, p, clock) for n, p in settings.providers.items()}
-    _export(meter, ledger, writer)
+    _export(meter, ledger, writer, access)
     gateway = Gateway(
         keys=ledger,
         gate=Gate(settings.limits.requests_in_flight, meter),
@@ -110,7 +110,9 @@ def _version(settings: Settings) -> str:
     digest = hashlib.sha256(settings.model_dump_json().encode())
     for provider in settings.providers.values():
         for secret in (provider.api_key, *provider.headers.values()):
-            digest.update(secret.get_secret_value().encode() if secret else b"\0")
+            text = secret.get_secret_value().encode() if secret else b""
+            # With its length, so that no two rows of secrets run together into the same bytes.
+            digest.update(b"%d:%b" % (len(text), text))
     return digest.hexdigest()[:12]
 
 
@@ -154,20 +156,19 @@ def _dialect(kind: str) -> Dialect:
 
 def _headers(provider: Provider) -> tuple[tuple[str, str], ...]:
     vendor = vendors()[provider.kind]
-    headers: list[tuple[str, str]] = [("user-agent", f"gatemill/{__version__}")]
+    headers = {"user-agent": f"gatemill/{__version__}"}
     secret = provider.api_key.get_secret_value() if provider.api_key else ""
     if secret and vendor.auth == "api-key":
-        headers.append(("api-key", secret))
+        headers["api-key"] = secret
     elif vendor.auth == "dialect" or (secret and vendor.auth == "bearer"):
-        headers.extend(_dialect(provider.kind).secret_headers(secret))
+        headers.update(_dialect(provider.kind).secret_headers(secret))
     if provider.organization:
-        headers.append(("openai-organization", provider.organization))
+        headers["openai-organization"] = provider.organization
     if provider.project:
-        headers.append(("openai-project", provider.project))
-    headers.extend(
-        (name.lower(), value.get_secret_value()) for name, value in provider.headers.items()
-    )
-    return tuple(headers)
+        headers["openai-project"] = provider.project
+    # Those of the configuration come last and replace ours: no header is sent twice.
+    headers.update({n.lower(): value.get_secret_value() for n, value in provider.headers.items()})
+    return tuple(headers.items())
 
 
 # --- Models ------------------------------------------------------------------------------------
@@ -199,7 +200,7 @@ def _routes(settings: Settings, transports: Mapping[str, Transport], clock: Cloc
             name=name,
             targets=own[name],
             weights=tuple(float(t.weight) for t in model.targets) if len(own[name]) > 1 else None,
-            fallbacks=tuple(t for other in model.fallbacks for t in own[other]),
+            fallbacks=_further(own[name], [t for other in model.fallbacks for t in own[other]]),
             owner=", ".join(dict.fromkeys(t.provider for t in model.targets)),
             output_max=model.output_max,
         )
@@ -212,6 +213,12 @@ def _routes(settings: Settings, transports: Mapping[str, Transport], clock: Cloc
             if f"{name}/*" not in settings.models
         ]
     return Routes(routes, price)
+
+
+def _further(first: tuple[Target, ...], more: Sequence[Target]) -> tuple[Target, ...]:
+    """Those of `more` that are not tried anyway; each once."""
+    tried = {target.label for target in first}
+    return tuple({t.label: t for t in more if t.label not in tried}.values())
 
 
 def _maker(
@@ -259,7 +266,7 @@ def _maker(
 # --- Numbers of parts that are not the gateway's ------------------------------------------------
 
 
-def _export(meter: Meter, ledger: Ledger, writer: LineWriter) -> None:
+def _export(meter: Meter, ledger: Ledger, writer: LineWriter, access: AccessLog) -> None:
     """The ledger's and the log's own counts become metrics."""
     counters = ledger.counters
     meter.gauges["gatemill_ledger_rows_pending"] = (
@@ -271,6 +278,10 @@ def _export(meter: Meter, ledger: Ledger, writer: LineWriter) -> None:
     meter.counters["gatemill_log_batches_dropped"] = (
         "Batches of log lines dropped because nobody read them.",
         lambda: writer.dropped,
+    )
+    meter.counters["gatemill_access_lines_dropped"] = (
+        "Request lines dropped because too many came between two flushes.",
+        lambda: access.dropped,
     )
 
 

@@ -130,6 +130,23 @@ async def test_a_waiter_who_leaves_takes_nobodys_turn(bench, which):
             assert [got.status for got in await asyncio.gather(*left)] == [200, 200]
 
 
+async def test_a_waiter_who_leaves_in_the_moment_of_its_turn_passes_it_on(bench, fake):
+    class Meddling(Remembered):
+        def close(self, error) -> None:
+            super().close(error)
+            waiters[0].cancel()  # its turn has come with the end of this stream
+
+    transport = bench.make(f"{fake.url}/v1", connections_max=1)
+    source = await opened(transport, streamed("fake+slow=0.05"))
+    waiters = [asyncio.ensure_future(ask(transport, chat("fake"))) for _ in range(3)]
+    sink = Meddling()
+    source.attach(sink)
+    await sink.end()
+    async with asyncio.timeout(5):
+        assert [got.status for got in await asyncio.gather(*waiters[1:])] == [200, 200]
+    assert waiters[0].cancelled()
+
+
 async def test_a_connection_that_cannot_be_opened_wakes_the_next_in_line(bench):
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]

@@ -12,7 +12,7 @@ from gatemill.core import ids
 times_s = st.floats(0, 2e9, allow_nan=False)
 
 
-def test_an_id_is_its_prefix_and_28_hex_digits():
+def test_an_id_is_its_prefix_and_29_hex_digits():
     assert re.fullmatch(r"req_[0-9a-f]{29}", ids.sequence("req_")(1_700_000_000.0))
 
 

@@ -148,7 +148,7 @@ async def test_other_encodings_are_refused(gate, asked, encoding):
     assert (answer.status, answer.code) == (415, "unsupported_encoding")
 
 
-@pytest.mark.parametrize("data", [b"not gzip", gzip.compress(body())[:-9], b""])
+@pytest.mark.parametrize("data", [b"not gzip", gzip.compress(body(), mtime=0)[:-9], b""])
 async def test_a_broken_compressed_body_is_refused(gate, asked, data):
     answer = await asked(post(gate, data, content_encoding="gzip"))
     assert (answer.status, answer.code) == (400, "invalid_json")

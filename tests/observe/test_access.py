@@ -187,7 +187,6 @@ def test_the_colour_says_whose_fault_it_was(status, colour):
     assert f"\x1b[{colour}m{status}\x1b[0m".encode() in as_text([replace(LINE, status=status)])
 
 
-@pytest.mark.xfail(reason="as_text writes the caller's model name as it came")
 @pytest.mark.parametrize("model", ["\x1b[2J", "a\nb", "a\r\nb", "\x9b2J", "\u202e", "\u2028"])
 def test_a_callers_words_cannot_move_the_cursor_or_forge_a_line(model):
     text = shown(model=model)
@@ -195,7 +194,6 @@ def test_a_callers_words_cannot_move_the_cursor_or_forge_a_line(model):
     assert text.count("\n") == 1
 
 
-@pytest.mark.xfail(reason="the model name of a line has no bound")
 async def test_a_long_model_name_makes_a_short_line():
     stage = Stage()
     with pytest.raises(ModelNotFound):

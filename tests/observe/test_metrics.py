@@ -22,6 +22,7 @@ from gatemill.observe.metrics import (
 from gateway_parts import numbers
 
 NAMES = """\
+gatemill_access_lines_dropped counter
 gatemill_attempts counter outcome,provider
 gatemill_build_info gauge config,version
 gatemill_cost_usd counter model,provider
@@ -60,7 +61,8 @@ def used() -> Meter:
     meter.loop_lag.observe(0.001)
     counters = dict.fromkeys(("rows_pending", *house._LEDGER_COUNTERS), 2)
     ledger = SimpleNamespace(counters=SimpleNamespace(**counters))
-    house._export(meter, ledger, SimpleNamespace(dropped=1))
+    dropped = SimpleNamespace(dropped=1)
+    house._export(meter, ledger, dropped, dropped)
     return meter
 
 
@@ -127,7 +129,9 @@ def test_beyond_the_bound_new_models_share_one_series():
 def test_histograms_of_several_providers_and_statuses_are_merged():
     meter = Meter()
     for provider, status, duration_s in (("a", 200, 0.02), ("b", 200, 0.3), ("a", 500, 700.0)):
-        meter.series("chat", "m", provider, status).duration.observe(duration_s)
+        series = meter.series("chat", "m", provider, status)
+        series.requests += 1
+        series.duration.observe(duration_s)
     seen = numbers(meter)
     labels = 'model="m",operation="chat"'
     assert seen[f"request_duration_seconds_count{{{labels}}}"] == 3

@@ -32,6 +32,23 @@ def test_paths_stand_below_the_base_url():
     assert openai.secret_headers("sk") == (("authorization", "Bearer sk"),)
 
 
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("gpt", "/deployments/gpt/chat/completions"),
+        ("a/b?c", "/deployments/a%2Fb%3Fc/chat/completions"),
+    ],
+)
+def test_a_deployment_stands_in_the_path_and_cannot_leave_it(model, path):
+    assert openai.route("chat", target(path_prefix="/deployments/{model}", model=model)) == path
+
+
+def test_operations_that_a_vendor_adds_have_paths():
+    made = target(native=frozenset(("messages", "count_tokens")))
+    assert openai.route("messages", made) == "/messages"
+    assert openai.route("count_tokens", made) == "/messages/count_tokens"
+
+
 def test_a_translated_request_has_the_upstreams_model():
     assert encoded({"model": "m", "messages": HI}) == ({"model": "theirs", "messages": HI}, ())
 

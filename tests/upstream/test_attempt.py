@@ -162,6 +162,15 @@ async def test_tokens_are_estimated_here_where_the_provider_cannot_count():
     assert asked.transport.asked == []
 
 
+async def test_an_answer_for_another_format_is_translated():
+    made = call(max_tokens=5)
+    made.operation = "messages"
+    reply = await run(made, target(GOOD), surface=messages)
+    said = msgspec.json.decode(reply.body)
+    assert (said["type"], said["content"][0]["text"]) == ("message", "Hi")
+    assert said["usage"]["input_tokens"] == 5
+
+
 # --- Streams -------------------------------------------------------------------------------------
 
 

@@ -222,6 +222,12 @@ async def test_pause_and_resume_reach_the_upstream():
     assert stage.source.calls == ["attach", "pause", "resume"]
 
 
+async def test_an_end_mark_that_the_upstream_forgot_is_added():
+    stage = await flowing(STOP)
+    stage.source.end()
+    assert stage.sink.data == ROLE + HELLO + STOP + DONE + TAIL
+
+
 # --- The caller leaves ---------------------------------------------------------------------------
 
 
@@ -319,6 +325,19 @@ async def test_failing_a_stream_after_its_end_does_nothing():
     stage.source.end()
     stage.relay.fail(Draining("The server stops."))
     assert stage.sink.closed == stage.settled == [None]
+
+
+@pytest.mark.parametrize("leave", ["abort", "fail"])
+async def test_whoever_ends_a_stream_before_content_ends_its_start(leave):
+    stage = Stage(ROLE)
+    start = await stage.started()
+    if leave == "abort":
+        stage.relay.abort()
+    else:
+        stage.relay.fail(Draining("The server stops."))
+    with pytest.raises(GatemillError):
+        await start
+    assert stage.source.calls == ["attach", "abort"]
 
 
 def test_an_answer_without_a_stream_lets_the_next_target_try():

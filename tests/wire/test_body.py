@@ -92,6 +92,14 @@ def test_a_null_character_is_refused_with_its_place(body, param):
     assert refused.value.param == param
 
 
+@pytest.mark.parametrize("opened", [b"[", b'{"a":'])
+def test_a_null_character_at_any_depth_is_refused(opened):
+    closed = b"]" if opened == b"[" else b"}"
+    for levels in (*range(500, 1010), 5_000, 50_000):
+        with pytest.raises(InvalidValue):
+            check(opened * levels + rb'"\u0000"' + closed * levels)
+
+
 @pytest.mark.parametrize(
     "body", [rb'{"a":"\\u0000"}', rb'{"a":"\\\\u0000"}', b"{}", "{é}".encode()]
 )

@@ -48,6 +48,7 @@ def test_control_characters_vanish_and_length_is_bounded():
         ({"retry-after": "inf"}, None),
         ({"retry-after": str(RETRY_AFTER_S_MAX + 1)}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": f"Sat, 21 Nov 2026 04:00:30 +{'9' * 20}", "date": NOW}, None),
     ],
 )
 def test_the_wait_is_read_when_it_makes_sense(headers, wait_s):

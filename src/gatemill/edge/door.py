@@ -101,6 +101,14 @@ class Door:
         self._next_s = now_s + SWEEP_S
         self._timer = self._loop.call_at(self._next_s, self.sweep)
 
+    def enter(self, connection: Front) -> bool:
+        """Whether there is room for one more connection, which is then counted."""
+        if len(self.connections) >= self.limits.connections:
+            self.refused += 1
+            return False
+        self.connections.add(connection)
+        return True
+
     def left(self, connection: Front) -> None:
         """A connection is closed."""
         self.connections.discard(connection)

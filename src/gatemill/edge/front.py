@@ -1,9 +1,8 @@
 """The protocol before the server: every connection begins here.
 
 Inference requests are answered here. A connection that asks for anything else is handed, bytes and
-all, to uvicorn's own protocol object, and this one stays in between as its guard: the limits on
-headers, bodies and slow peers hold for both. Rule: every phase has a limit, and when the caller
-leaves, the work stops in that phase.
+all, to uvicorn's own protocol object, and this one stays in between: the limits hold for both.
+Rule: every phase has a limit, and when the caller leaves, the work stops in that phase.
 """
 
 from __future__ import annotations
@@ -67,10 +66,9 @@ class Front(asyncio.Protocol):
         self._phase = "idle"  # of the request being read: idle, head, body; in the end closing
         self._since_s = 0.0  # loop time at which the phase began
         self._patience_s = 0.0  # in phase closing: how long that may take
-        # Bytes of a head that may yet have to be handed over; None when it came in the same read as
-        # the request before it.
+        # A head that may yet be handed over; None when it shares a read with the request before it.
         self._raw: bytes | None = b""
-        self._head_bytes = 0  # received of a head that is not complete, without its first read
+        self._head_bytes = 0  # of a head that is not complete, without its first read
         self._arrival: Arrival | None = None  # the request being read
         self._ready: list[Arrival] = []  # came in one read with the request under way
         self._ahead = b""  # came while an answer was under way
@@ -86,14 +84,12 @@ class Front(asyncio.Protocol):
         self._transport = stream
         self._replies = Replies(self._door, self._loop, stream, self._answered)
         self._since_s = self._loop.time()
-        connections = self._door.connections
-        if len(connections) >= self._door.limits.connections:
-            self._door.refused += 1
-            crowd = Overloaded("Too many connections are open here.", retry_after_s=1)
-            self._replies.deny(crowd, "http")
-            self._shut(0.0)
+        if self._door.enter(self):
             return
-        connections.add(self)
+        self._replies.deny(
+            Overloaded("Too many connections are open here.", retry_after_s=1), "http"
+        )
+        self._shut(0.0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left: whatever runs for it stops now."""
@@ -113,8 +109,7 @@ class Front(asyncio.Protocol):
             self._ahead += data
             if len(self._ahead) > AHEAD_BYTES_MAX:
                 self._finish()
-        elif self._opaque:
-            assert self._guest is not None
+        elif self._opaque and self._guest is not None:
             self._guest.data_received(data)
         else:
             self._read(data)
@@ -328,10 +323,7 @@ class Front(asyncio.Protocol):
     def _hand_over(self) -> None:
         assert self._transport is not None
         if self._raw is None:
-            # It came in one read with the request before it, so its bytes cannot be told apart.
             self._finish()
-            if not self._replies.busy:
-                self._shut(self._door.limits.write_stall_s)
             return
         self._lent = Lent(self._transport, self._adopt)
         self._guest = self._door.guest()
@@ -374,6 +366,8 @@ class Front(asyncio.Protocol):
         self._closing = True
         self._ready.clear()
         self._ahead = b""
+        if not self._replies.busy:
+            self._shut(self._door.limits.write_stall_s)
 
     def _shut(self, patience_s: float) -> None:
         """Close once everything is written; after `patience_s` in any case."""

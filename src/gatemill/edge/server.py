@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 import uvicorn
@@ -126,7 +127,7 @@ def make_door(home: house.House, settings: Settings, app: Any, *, public: bool) 
     config = uvicorn.Config(
         app,
         http="httptools",
-        ws="websockets-sansio",
+        ws=cast("Any", _websocket),
         ws_max_size=limits.websocket_message_bytes,
         lifespan="off",
         log_config=None,
@@ -154,6 +155,13 @@ def make_door(home: house.House, settings: Settings, app: Any, *, public: bool) 
         (hosts or None) if public else LOOPBACK | hosts,
         lambda: HttpToolsProtocol(config, state, {}),
     )
+
+
+def _websocket(**parts: Any) -> asyncio.Protocol:
+    """Uvicorn's WebSocket protocol, loaded when the first one is opened: most servers never do."""
+    room = import_module("uvicorn.protocols.websockets.websockets_sansio_impl")
+    protocol: asyncio.Protocol = room.WebSocketsSansIOProtocol(**parts)
+    return protocol
 
 
 async def _drain(server: asyncio.Server, door: Door, grace_s: float) -> None:

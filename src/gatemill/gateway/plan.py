@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from gatemill.core.call import Call, Key, Price, Target
 
 # Names that reach a provider through a pattern end up in headers, paths and logs.
-_NAME = re.compile(r"[\w.:/@+=~-]{1,200}", re.ASCII)
+# A segment of dots would climb out of the path that the provider's URL begins with.
+_NAME = re.compile(r"(?!(?:.*/)?\.{1,2}(?:/|$))[\w.:/@+=~-]{1,200}", re.ASCII)
 NAMES_MAX = 1024  # names bound through patterns that are remembered; then they are bound anew
 
 

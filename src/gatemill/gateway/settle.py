@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 _NOTHING = Usage()
 _NO_HEAD = Head(model="")
 # The provider may have worked before these ended an attempt, and will bill for it.
-_MAY_BE_BILLED = frozenset(("client_closed_request", "upstream_interrupted", "upstream_timeout"))
+_MAY_BE_BILLED = frozenset(
+    (
+        "client_closed_request",
+        "internal_error",
+        "upstream_bad_reply",
+        "upstream_interrupted",
+        "upstream_timeout",
+    )
+)
 
 
 def settle(
@@ -37,6 +45,7 @@ def settle(
     row: UsageRow | None = None
     for attempt in call.attempts:
         row = _record(gateway, call, attempt)
+        _count(gateway, label, row)
         cost = row.cost_microusd
         total = None if cost is None or total is None else total + cost
         upstream_s += attempt.ended_s - attempt.started_s
@@ -47,7 +56,11 @@ def settle(
     if error is not None:
         status, code = error.status, error.code
         gateway.meter.error(code)
-    _measure(gateway, call, label, (duration_s, ours_s, status), row)
+    provider = row.provider if row is not None else ""
+    series = gateway.meter.series(call.operation, label, provider, status)
+    series.requests += 1
+    series.duration.observe(duration_s)
+    series.overhead.observe(ours_s)
     gateway.access.add(
         (call.arrived_at, call, caller, row, duration_s, ours_s, status, code, total)
     )
@@ -134,27 +147,17 @@ def _partial_usage(call: Call, attempt: Attempt) -> Usage:
         input=said.input if said.prompt else estimated(call, 0).input,
         cache_read=said.cache_read,
         cache_write=said.cache_write,
-        output=max(said.output, attempt.events),
+        input_audio=said.input_audio,
+        output=max(said.output, attempt.events - said.reasoning - said.output_audio),
         reasoning=said.reasoning,
+        output_audio=said.output_audio,
         estimated=True,
     )
 
 
-def _measure(
-    gateway: Gateway,
-    call: Call,
-    label: str,
-    sums: tuple[float, float, int],
-    row: UsageRow | None,
-) -> None:
-    duration_s, ours_s, status = sums
-    provider = row.provider if row is not None else ""
-    series = gateway.meter.series(call.operation, label, provider, status)
-    series.requests += 1
-    series.duration.observe(duration_s)
-    series.overhead.observe(ours_s)
-    if row is None:
-        return
+def _count(gateway: Gateway, label: str, row: UsageRow) -> None:
+    """Tokens, cost and first byte of one attempt, also of one that another had to follow."""
+    series = gateway.meter.series(row.operation, label, row.provider, row.status)
     counts = series.tokens
     counts[0] += row.input_tokens + row.input_audio_tokens
     counts[1] += row.cache_read_tokens

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FILE_BYTES = 4 << 20  # about 15,000 rows; a full file is left for the other one, if that is empty
+FILE_BYTES = 1 << 20  # about 4,000 rows; a full file is left for the other one, if that is empty
 FILE_BYTES_MAX = (
     256 << 20
 )  # about 1,000,000 rows while the database refuses them; then appends fail
-CHUNK_BYTES = 512 << 10  # about 2,000 rows: one transaction
+CHUNK_BYTES = 256 << 10  # about 1,000 rows: one transaction
 SUFFIX = ".jsonl"
 REJECTED = "rejected.txt"  # lines that are no rows, kept for a human
 

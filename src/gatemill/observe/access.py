@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PENDING_MAX = 50_000  # lines between two flushes; more are counted and dropped
 FLUSH_S = 0.2
+MODEL_CHARS_MAX = 200  # of a name that the caller made up
 
 
 class Access(Struct):
@@ -69,7 +70,7 @@ def line_of(seen: Seen) -> Access:
         request_id=call.id,
         status=status,
         operation=call.operation,
-        model=call.head.model,
+        model=call.head.model[:MODEL_CHARS_MAX],
         target=call.attempts[-1].target.label if call.attempts else "",
         key=call.key.id if call.key else "",
         duration_ms=round(duration_s * 1e3, 3),
@@ -127,7 +128,8 @@ def _text(line: Access) -> str:
     colour = _GREEN if line.status < 400 else _YELLOW if line.status < 500 else _RED
     day_s = int(line.ts) % 86_400
     clock = f"{day_s // 3600:02}:{day_s // 60 % 60:02}:{day_s % 60:02}"
-    parts = [f"{_DIM}{clock}{_OFF} {colour}{line.status}{_OFF} {line.operation:<11} {line.model}"]
+    model = "".join(char if char.isprintable() else "?" for char in line.model)
+    parts = [f"{_DIM}{clock}{_OFF} {colour}{line.status}{_OFF} {line.operation:<11} {model}"]
     if line.target:
         parts.append(f"-> {line.target}")
     parts.append(f" {line.duration_ms:.0f} ms {_DIM}(ours {line.ours_ms:.1f}){_OFF}")

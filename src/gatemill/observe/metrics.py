@@ -130,9 +130,11 @@ class Meter:
 
     def _requests(self) -> Iterator[Metric]:
         names = ("operation", "model", "provider", "status")
-        counts = {(o, m, p, str(s)): v.requests for (o, m, p, s), v in self._series.items()}
+        # A series without requests holds only tokens: an attempt that another had to follow.
+        seen = [(key, series) for key, series in self._series.items() if series.requests]
+        counts = {(o, m, p, str(s)): v.requests for (o, m, p, s), v in seen}
         yield _counts("gatemill_requests", "Requests answered.", names, counts)
-        keyed = [((o, m), v.duration) for (o, m, _, _), v in self._series.items()]
+        keyed = [((o, m), v.duration) for (o, m, _, _), v in seen]
         yield _histograms(
             "gatemill_request_duration_seconds",
             "From the first byte of the request to the last byte of the answer.",
@@ -143,7 +145,7 @@ class Meter:
             "gatemill_overhead_seconds",
             "The part of a request not spent waiting for a provider.",
             ("operation",),
-            [((o,), v.overhead) for (o, _, _, _), v in self._series.items()],
+            [((o,), v.overhead) for (o, _, _, _), v in seen],
         )
         yield _histograms(
             "gatemill_time_to_first_token_seconds",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -44,6 +45,9 @@ _PATHS = {
     "completions": "/completions",
     "embeddings": "/embeddings",
     "responses": "/responses",
+    # Not OpenAI's: vendors whose `native` names them serve Anthropic's format below the same URL.
+    "messages": "/messages",
+    "count_tokens": "/messages/count_tokens",
 }
 
 
@@ -51,7 +55,10 @@ def route(operation: str, target: Target) -> str:
     """Path and query below base_url."""
     settings = target.settings
     query = f"?{settings.query}" if settings.query else ""
-    return f"{settings.path_prefix}{_PATHS[operation]}{query}"
+    prefix = settings.path_prefix
+    if prefix:  # such as Azure's, which holds the deployment: the model's name there
+        prefix = prefix.replace("{model}", quote(target.model, safe=""))
+    return f"{prefix}{_PATHS[operation]}{query}"
 
 
 def secret_headers(secret: str) -> tuple[tuple[str, str], ...]:

@@ -28,6 +28,7 @@ from gatemill.upstream.pool import STALE_S, WAITING_MAX
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
     from types import SimpleNamespace
 
     from gatemill.core.call import Timeouts
@@ -57,18 +58,19 @@ class Proxied:
         }
         self._proxy = proxy
         self._tls = tls
-        self._connections_max = connections_max
-        self._asking = 0  # requests without an answer yet
+        # aiohttp has a queue of its own, which loses the turn of a waiter who leaves as it comes.
+        self._slots = asyncio.Semaphore(connections_max)
+        self._waiting = 0  # for one of them
         self._session: aiohttp.ClientSession | None = None  # made with the first request
 
     async def exchange(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming:
         """The complete answer; see ports.Transport."""
-        answer = Answer(await self._ask(out, timeouts, deadline_s), timeouts, deadline_s)
+        answer = await self._ask(out, timeouts, deadline_s)
         return await answer.complete()
 
     async def open(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming | Source:
         """A source, or the complete answer when it is not an event stream; see ports.Transport."""
-        answer = Answer(await self._ask(out, timeouts, deadline_s), timeouts, deadline_s)
+        answer = await self._ask(out, timeouts, deadline_s)
         return Pump(answer) if answer.is_stream else await answer.complete()
 
     async def close(self) -> None:
@@ -76,26 +78,43 @@ class Proxied:
         if self._session is not None:
             await self._session.close()
 
-    async def _ask(
+    async def _ask(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Answer:
+        await self._turn(deadline_s)
+        answer: Answer | None = None
+        try:
+            response = await self._answered(out, timeouts, deadline_s)
+            answer = Answer(response, timeouts, deadline_s, self._slots.release)
+        finally:
+            if answer is None:
+                self._slots.release()
+        return answer
+
+    async def _answered(
         self, out: Outgoing, timeouts: Timeouts, deadline_s: float
     ) -> aiohttp.ClientResponse:
-        if self._asking >= WAITING_MAX + self._connections_max:
+        while True:
+            progress = _Progress(timeouts, deadline_s)
+            try:
+                return await self._post(out, progress)
+            except UpstreamUnreachable:
+                # As in the pool: the kept connection had been closed before our request reached it.
+                # aiohttp may take another kept one, so this ends when none is left.
+                if not progress.is_stale:
+                    raise
+
+    async def _turn(self, deadline_s: float) -> None:
+        if self._waiting >= WAITING_MAX:
             raise Overloaded(
                 "Too many requests wait for this provider. Retry later.", retry_after_s=1
             )
-        self._asking += 1
+        self._waiting += 1
         try:
-            while True:
-                progress = _Progress(timeouts, deadline_s)
-                try:
-                    return await self._post(out, progress)
-                except UpstreamUnreachable:
-                    # As in the pool: the kept connection had been closed before our request reached
-                    # it. aiohttp may take another kept one, so this ends when none is left.
-                    if not progress.is_stale:
-                        raise
+            async with asyncio.timeout_at(deadline_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise UpstreamTimeout("No connection to the provider became free in time.") from None
         finally:
-            self._asking -= 1
+            self._waiting -= 1
 
     async def _post(self, out: Outgoing, progress: _Progress) -> aiohttp.ClientResponse:
         if self._session is None:
@@ -138,7 +157,7 @@ class Proxied:
         traces.on_request_headers_sent.append(_asked)
         return aiohttp.ClientSession(
             # True is the usual check of certificates.
-            connector=aiohttp.TCPConnector(limit=self._connections_max, ssl=self._tls or True),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True),
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -158,7 +177,7 @@ class _Progress:
         self._asked_s = 0.0
         self.deadline_s = min(deadline_s, self._now() + timeouts.total_s)
         self.timeout: asyncio.Timeout  # of the request under way
-        self.too_late = "No connection to the provider became free in time."
+        self.too_late = "The provider exceeded total_s."
 
     @property
     def is_stale(self) -> bool:
@@ -200,9 +219,15 @@ class Answer:
     """An answer whose headers have come."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, timeouts: Timeouts, deadline_s: float
+        self,
+        response: aiohttp.ClientResponse,
+        timeouts: Timeouts,
+        deadline_s: float,
+        release: Callable[[], None],
     ) -> None:
+        """`release` is called once, when the connection is closed or free again."""
         self._response = response
+        self._release: Callable[[], None] | None = release
         self._between_s = timeouts.between_chunks_s
         self._now = asyncio.get_running_loop().time
         self.expires_s = min(deadline_s, self._now() + timeouts.total_s)
@@ -211,8 +236,11 @@ class Answer:
         self.is_stream = 200 <= response.status < 300 and kind.startswith("text/event-stream")
 
     def close(self) -> None:
-        """The connection is closed, unless the answer has ended."""
+        """The connection is closed, unless the answer has ended; somebody else may have its turn."""
         self._response.close()
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
     async def complete(self) -> Incoming:
         """The whole body. Raises as ports.Transport."""
@@ -228,7 +256,7 @@ class Answer:
                 if received_bytes <= room_bytes + len(part):
                     parts.append(part)
         finally:
-            response.close()
+            self.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Incoming(response.status, headers, b"".join(parts))
 

@@ -64,10 +64,9 @@ def check_depth(body: bytes, depth_max: int) -> None:
 
 def _find_nul(body: bytes) -> str:
     try:
-        value = msgspec.json.decode(body)
+        return _path_of_nul(msgspec.json.decode(body), "") or "body"
     except (msgspec.DecodeError, RecursionError):
         return "body"
-    return _path_of_nul(value, "") or "body"
 
 
 def _path_of_nul(value: Any, path: str) -> str:

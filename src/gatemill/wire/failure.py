@@ -48,5 +48,5 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _until(when: str, now: str | None) -> float:
     try:
         return (parsedate_to_datetime(when) - parsedate_to_datetime(now or "")).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return -1.0
