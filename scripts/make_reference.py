@@ -152,7 +152,7 @@ async def metrics_page(folder: Path) -> str:
     """docs/metrics.md, read from a running house that has counted one of everything."""
     async with opened(folder) as house:
         meter = house.home.gateway.meter
-        meter.series("chat", "model", "provider", 200)
+        meter.series("chat", "model", "provider", 200).requests += 1
         meter.error("code")
         meter.attempt("provider", "ok")
         meter.unpriced("provider")
