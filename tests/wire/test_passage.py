@@ -131,3 +131,19 @@ def test_a_null_error_is_none():
 def test_an_unreadable_in_band_error_is_still_one():
     assert isinstance(in_band_failure(b"\xff"), GatemillError)
     assert "no code" in in_band_failure(msgspec.json.encode({"message": "x"})).message
+
+
+FAILURE = event(error={"message": "gone", "type": "server_error", "code": "boom"})
+
+
+@given(st.lists(st.integers(0, 10_000)))
+def test_what_came_before_a_failure_leaves_first_however_it_is_cut(places):
+    passage = ChatPassage(strip_usage=True)
+    out = b""
+    with pytest.raises(UpstreamError):
+        for piece in [*cut(ROLE + HELLO + FAILURE, places), b""]:
+            out += passage.feed(piece)
+        passage.finish()
+    assert out == ROLE + HELLO
+    with pytest.raises(UpstreamError):
+        passage.finish()

@@ -104,3 +104,16 @@ def test_an_event_that_is_no_chunk_is_a_bad_reply(broken):
 def test_an_error_event_is_raised():
     with pytest.raises(UpstreamError):
         translation().feed(event(error={"message": "boom"}))
+
+
+@given(st.lists(st.integers(0, 10_000)))
+def test_what_came_before_a_failure_leaves_first_however_it_is_cut(places):
+    stream = translation()
+    out = b""
+    with pytest.raises(UpstreamError):
+        for piece in [*cut(ROLE + HELLO + event(error={"message": "gone"}), places), b""]:
+            out += stream.feed(piece)
+        stream.finish()
+    assert out.count(b"data: ") == 2
+    with pytest.raises(UpstreamError):
+        stream.finish()

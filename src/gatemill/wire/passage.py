@@ -41,7 +41,7 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 class ChatPassage:
     """One stream on its way through; satisfies ports.Transform."""
 
-    __slots__ = ("_complete", "_cutter", "_done", "_strip_usage", "started", "usage")
+    __slots__ = ("_complete", "_cutter", "_done", "_failure", "_strip_usage", "started", "usage")
 
     def __init__(self, *, strip_usage: bool) -> None:
         self.started = False
@@ -50,41 +50,50 @@ class ChatPassage:
         self._cutter = sse.Cutter()
         self._done = False  # the end mark has passed
         self._complete = False  # a finish_reason or the usage has passed
+        self._failure: GatemillError | None = None  # came behind events that had to leave first
 
     def feed(self, data: bytes) -> bytes:
-        """Whole events; without the usage chunk when the caller did not ask for it."""
-        block = self._cutter.feed(data)
-        if not block:
-            return b""
-        if self.started:
-            return self._forward(block)
-        begun = []
-        while block and not self.started:
-            event, _, block = block.partition(b"\n\n")
-            if event and self._keeps(event):
-                begun.append(event + b"\n\n")
-        return b"".join(begun) + self._forward(block)
+        """Whole events; without the usage chunk when the caller did not ask for it.
+
+        A failure behind other events lets those out first, and is raised by the next call.
+        """
+        if self._failure is not None:
+            raise self._failure
+        return self._sift(self._cutter.feed(data))
 
     def finish(self) -> bytes:
-        """The end mark if the upstream forgot it. Raises UpstreamInterrupted."""
+        """The end mark if the upstream forgot it. Raises UpstreamInterrupted, or what feed held."""
+        if self._failure is not None:
+            raise self._failure
         if self._done:
             return b""
         if self._complete:
             return sse.DONE
         raise UpstreamInterrupted("The provider's stream ended before the answer was complete.")
 
-    def _forward(self, block: bytes) -> bytes:
-        first = _first_marker(block)
-        if first < 0:
-            return block
-        start = block.rfind(b"\n\n", 0, first) + 2
-        if start == 1:
-            return self._sift(block)
-        return block[:start] + self._sift(block[start:])
-
     def _sift(self, block: bytes) -> bytes:
-        kept = [raw for raw in block.split(b"\n\n") if raw and self._keeps(raw)]
-        return b"\n\n".join(kept) + b"\n\n" if kept else b""
+        out: list[bytes] = []
+        while block:
+            if self.started:
+                # All up to the next event that has to be read goes through in one piece.
+                unread = _first_marked(block)
+                if unread < 0:
+                    out.append(block)
+                    break
+                if unread:
+                    out.append(block[:unread])
+                    block = block[unread:]
+            event, _, block = block.partition(b"\n\n")
+            try:
+                keeps = bool(event) and self._keeps(event)
+            except GatemillError as error:
+                if not out:
+                    raise
+                self._failure = error
+                break
+            if keeps:
+                out.append(event + b"\n\n")
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def _keeps(self, raw: bytes) -> bool:
         for _, data in sse.events(raw):
@@ -117,12 +126,15 @@ class ChatPassage:
         return not self._strip_usage
 
 
-def _first_marker(block: bytes) -> int:
-    """Where the first event that must be read begins to be recognisable; -1 for none."""
+def _first_marked(block: bytes) -> int:
+    """Where the first event begins that has to be read; -1 for none."""
     if block.startswith((b"data: [DONE]", b"data:[DONE]")):
         return 0
     found = [at for at in map(block.find, _MARKERS) if at >= 0]
-    return min(found) if found else -1
+    if not found:
+        return -1
+    before = block.rfind(b"\n\n", 0, min(found) + 1)
+    return before + 2 if before >= 0 else 0
 
 
 _MARKERS = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatemill.core.errors import UpstreamInterrupted
+from gatemill.core.errors import GatemillError, UpstreamInterrupted
 from gatemill.wire import sse
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 class Translation:
     """One translated stream; satisfies ports.Transform."""
 
-    __slots__ = ("_cutter", "_reader", "_writer", "started")
+    __slots__ = ("_cutter", "_failure", "_reader", "_writer", "started")
 
     def __init__(self, reader: ChunkReader, writer: ChunkWriter) -> None:
         self.started = False
         self._reader = reader
         self._writer = writer
         self._cutter = sse.Cutter()
+        self._failure: GatemillError | None = None  # came behind events that had to leave first
 
     @property
     def usage(self) -> Usage | None:
@@ -32,20 +33,29 @@ class Translation:
         return self._reader.usage
 
     def feed(self, data: bytes) -> bytes:
-        """Events for the caller."""
-        block = self._cutter.feed(data)
-        if not block:
-            return b""
-        out = []
-        for name, event in sse.events(block):
-            for chunk in self._reader.read(name, event):
-                if not self.started:
-                    self.started = _has_content(chunk)
-                out.append(self._writer.write(chunk))
+        """Events for the caller.
+
+        A failure behind other events lets those out first, and is raised by the next call.
+        """
+        if self._failure is not None:
+            raise self._failure
+        out: list[bytes] = []
+        try:
+            for name, event in sse.events(self._cutter.feed(data)):
+                for chunk in self._reader.read(name, event):
+                    if not self.started:
+                        self.started = _has_content(chunk)
+                    out.append(self._writer.write(chunk))
+        except GatemillError as error:
+            if not any(out):
+                raise
+            self._failure = error
         return b"".join(out)
 
     def finish(self) -> bytes:
-        """The closing events. Raises UpstreamInterrupted."""
+        """The closing events. Raises UpstreamInterrupted, or what feed held."""
+        if self._failure is not None:
+            raise self._failure
         if not self._reader.finished:
             raise UpstreamInterrupted("The provider's stream ended before the answer was complete.")
         return self._writer.finish(self._reader.usage)
