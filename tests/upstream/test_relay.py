@@ -153,6 +153,8 @@ async def test_a_failure_after_content_closes_once_without_a_tail():
 async def test_an_error_event_after_content_closes_once_and_drops_the_upstream():
     stage = await flowing()
     stage.source.say(delta(content="more") + event(error={"type": "overloaded_error"}))
+    assert stage.sink.data.endswith(delta(content="more")), "what came before the failure is kept"
+    stage.source.say(event(anything="that follows"))
     (error,) = stage.sink.closed
     assert isinstance(error, UpstreamError)
     assert stage.settled == [error]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gatemill.core.errors import Draining, HeadersTooLarge
+from gatemill.core.tasks import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,7 @@ class Door:
         self._before: set[Front] = set()  # open when draining began
         self.date = b""  # value of the Date header
         self._loop = asyncio.get_running_loop()
+        self.turn = Turn(self._loop)
         self._next_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self.sweep()

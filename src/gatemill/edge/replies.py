@@ -54,7 +54,7 @@ class Replies:
         self._transport: asyncio.Transport | None = transport  # None once closed
         self._answered = answered
         self._task: asyncio.Task[None] | None = None  # computes the answer under way
-        self._answer: Answer | None = None  # set while a stream flows
+        self._answer: Answer | None = None  # set while a stream flows, or waits to be written
         self._stream: Stream | None = None
         self._http10 = False  # the request under way
         self._stalls = False  # the peer does not read
@@ -109,6 +109,9 @@ class Replies:
         self.keep = False
         if self._stream is not None:
             self._stream.fail(draining())
+            return True
+        if self._answer is not None:
+            self._write()
             return True
         if self._task is not None:
             self._task.cancel()
@@ -169,12 +172,11 @@ class Replies:
             if answer.stream is not None:
                 answer.stream.abort()
             return
-        self.wrote_s = self._loop.time()
         if answer.stream is None:
-            transport.write(heads.whole(answer, door.date, keeps=self.keep))
-            self.busy = False
-            self._answered()
+            self._answer = answer
+            door.turn.add(self._write)
             return
+        self.wrote_s = self._loop.time()
         chunked = not self._http10
         transport.write(heads.begun(answer, door.date, keeps=self.keep, chunked=chunked))
         self._answer = answer
@@ -182,3 +184,14 @@ class Replies:
         if self._stalls:
             answer.stream.pause()
         answer.stream.attach(self)
+
+    def _write(self) -> None:
+        """A complete answer goes out, with the others of this turn of the loop."""
+        answer, self._answer = self._answer, None
+        transport = self._transport
+        if answer is None or transport is None or transport.is_closing():
+            return
+        self.wrote_s = self._loop.time()
+        transport.write(heads.whole(answer, self._door.date, keeps=self.keep))
+        self.busy = False
+        self._answered()

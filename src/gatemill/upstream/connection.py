@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httptools
@@ -122,11 +123,11 @@ class Connection(asyncio.Protocol):
     # --- Called by pool and exchange -----------------------------------------------------------------
 
     def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
-        """Put the request on the wire."""
-        assert self.transport is not None
+        """Put the request on the wire, with the others of this turn of the loop."""
         self.exchange = exchange
         exchange.connection = self
-        self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+        self.pool.turn.add(partial(self._write, exchange, request))
 
     def pause(self) -> None:
         """Stop reading."""
@@ -147,6 +148,12 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         if self.transport is not None:
             self.transport.abort()
+
+    def _write(self, exchange: Exchange, request: bytes) -> None:
+        # Unless the caller has left meanwhile, or the provider closed.
+        transport = self.transport
+        if self.exchange is exchange and transport is not None and not transport.is_closing():
+            transport.write(request)
 
     def _bound(self, received_bytes: int) -> None:
         # The parser collects a header until it is complete, so unfinished ones count as well.

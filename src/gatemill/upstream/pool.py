@@ -16,6 +16,7 @@ from gatemill.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gatemill.core.tasks import Turn
 from gatemill.upstream.connection import Connection
 from gatemill.upstream.exchange import Exchange
 
@@ -64,6 +65,7 @@ class Pool:
         self._woken = 0  # of those in _waiting: may go on, and have not done so yet
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._loop = asyncio.get_running_loop()
+        self.turn = Turn(self._loop)
         self._sweep: asyncio.TimerHandle | None = None
         self.now = self._loop.time
 
