@@ -8,7 +8,7 @@ Rule: every phase has a limit, and when the caller leaves, the work stops in tha
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
@@ -80,7 +80,7 @@ class Front(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Counted, or refused when there are too many."""
-        stream: asyncio.Transport = transport  # type: ignore[assignment]  # as create_server makes
+        stream = cast("asyncio.Transport", transport)  # as create_server makes
         self._transport = stream
         self._replies = Replies(self._door, self._loop, stream, self._answered)
         self._since_s = self._loop.time()

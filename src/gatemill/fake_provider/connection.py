@@ -9,7 +9,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client is there."""
         # uvloop's transports are none by inheritance.
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast("asyncio.Transport", transport)  # TCP and TLS transports are both
         # Any byte that the kernel does not take pauses us: "sent" in the journal means sent.
         # (TLS in CPython 3.11 never resumes at high=0: its test is "at least", not "more than".)
         self._transport.set_write_buffer_limits(high=1, low=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready."""
-        self.transport = transport  # type: ignore[assignment]  # TCP and TLS transports are both
+        self.transport = cast("asyncio.Transport", transport)  # TCP and TLS transports are both
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the exchange: well if its answer is delimited by the close, else as a failure."""
