@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gatemill.core.limits import UNLIMITED, Limits
+
 if TYPE_CHECKING:
-    from gatemill.core.ports import Dialect, Stream, Transport
+    from gatemill.core.limits import Hold
+    from gatemill.core.ports import Dialect, Lane, Stream, Transport
 
 
 class Usage(Struct, frozen=True):
@@ -69,6 +72,11 @@ class Key(Struct, frozen=True):
     expires_s: float | None = None  # Unix time
     revoked_s: float | None = None  # Unix time; in the future while a rotated key has its grace
     created_s: float = 0.0
+    user_id: str = ""  # "" belongs to nobody
+    team_id: str = ""
+    limits: Limits = UNLIMITED  # the key's own
+    # What its user and its team may do: (scope, id, limits); filled when the key table is loaded.
+    above: tuple[tuple[str, str, Limits], ...] = ()
 
 
 class Head(Struct):
@@ -79,6 +87,9 @@ class Head(Struct):
     wants_usage: bool = True  # False: the usage chunk of a stream is ours alone and is stripped
     output_max: int | None = None  # the caller's cap on generated tokens
     choices: int = 1
+    user: str = (
+        ""  # the end user whom the body names; decides the arm of an experiment, nothing else
+    )
 
 
 class Timeouts(Struct, frozen=True):
@@ -100,7 +111,9 @@ class Target(Struct, frozen=True):
     timeouts: Timeouts
     price: Price | None  # None: unknown, which is said in ledger, metrics and headers
     settings: TargetSettings
+    lane: Lane  # its breaker, its queue, its latency; shared by all routes that lead here
     label: str = ""  # "provider/model", in ASCII: headers and log lines
+    context_tokens: int | None = None  # most prompt and answer tokens together; None: not known
 
 
 def target_label(provider: str, model: str) -> str:
@@ -152,6 +165,15 @@ class Call(Struct):
     headers: tuple[tuple[str, str], ...] = ()  # caller headers a dialect forwards (anthropic-beta)
     attempts: list[Attempt] = []
     reported: tuple[str, ...] = ()  # parameters the chosen target cannot carry
+    user: str = ""  # the end user, from the body or X-User-ID; decides an experiment's arm only
+    conversation: str = ""  # X-Conversation-ID; the same
+    seed: str = ""  # what weighted choices hash: the caller's X-Request-Id, else our own id
+    hold: Hold | None = None  # what admission reserved
+    output_cap: int | None = None  # output tokens to ask for where a hard budget must bound them
+    version: str = ""  # name of the experiment's arm
+    reason: str = ""  # why this target, in a few words: "weight", "simple", "latency"
+    cache: str = ""  # "", "miss", "hit", "stale" or "coalesced"
+    decision: str = ""  # JSON of what was weighed, for explaining it later; "" when nothing was
 
 
 class UsageRow(Struct, frozen=True, array_like=True):
@@ -163,7 +185,7 @@ class UsageRow(Struct, frozen=True, array_like=True):
     attempt_id: str  # "<request_id>-<attempt>": unique, so a row replayed after a crash is ignored
     request_id: str
     attempt: int  # 1-based; the last one of a request is what the caller saw
-    at: float  # Unix time at which the attempt began
+    at: float  # Unix time at which the request arrived: all its attempts fall into one window
     key_id: str
     operation: str
     model: str  # as the caller asked
@@ -183,6 +205,14 @@ class UsageRow(Struct, frozen=True, array_like=True):
     cost_microusd: int | None  # None: the price is unknown
     latency_ms: float  # this attempt, until its last byte
     first_token_ms: float | None  # until its first byte; None when nothing came
+    user_id: str = ""  # the key's user and team at that time
+    team_id: str = ""
+    cache: str = ""  # "hit", "stale", "coalesced", or "" when a provider was asked
+    version: str = ""  # the experiment's arm
+    # Written for an attempt whose process died: the cost is the most it can have been. The true row
+    # replaces it if it still comes; otherwise it is settled as it is within a minute.
+    unsettled: bool = False
+    decision: str = ""  # JSON of what was weighed; on the last attempt of a request only
 
     @property
     def prompt_tokens(self) -> int:

@@ -212,6 +212,61 @@ class HeadersTooLarge(GatemillError):
     retry = False
 
 
+class RateLimited(GatemillError):
+    """A limit of the key, its user, its team or the model is reached; nothing was consumed."""
+
+    code = "rate_limit_exceeded"
+    status = 429
+    type = "rate_limit_error"
+    anthropic_type = "rate_limit_error"
+
+
+class BudgetSpent(GatemillError):
+    """A hard budget of the key, its user, its team or the model has no room for this request."""
+
+    code = "insufficient_quota"
+    status = 429
+    type = "insufficient_quota"
+    anthropic_type = "rate_limit_error"
+    retry = False
+
+
+class PriceUnknown(InvalidRequest):
+    """The caller has a hard budget and the model has no price to count with."""
+
+    code = "price_unknown"
+
+
+class IdempotencyKeyReused(GatemillError):
+    """The Idempotency-Key was used before with another request."""
+
+    code = "idempotency_key_reused"
+    status = 422
+    type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    retry = False
+
+
+class IdempotencyKeyBusy(GatemillError):
+    """A request with this Idempotency-Key is still running."""
+
+    code = "idempotency_key_busy"
+    status = 409
+    type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    retry = True
+
+
+class Conflict(GatemillError):
+    """The object exists already, or is in use."""
+
+    code = "conflict"
+    status = 409
+    type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    retry = False
+
+
 class ClientGone(GatemillError):
     """The caller hung up. Written to the ledger, never sent."""
 
@@ -266,6 +321,22 @@ class UpstreamRateLimited(UpstreamError):
     anthropic_type = "rate_limit_error"
 
 
+class CircuitOpen(UpstreamError):
+    """Every target of the model failed lately and is left alone for a moment."""
+
+    code = "circuit_open"
+    status = 503
+    anthropic_type = "overloaded_error"
+
+
+class QueueFull(UpstreamError):
+    """The model's targets are busy, and as many requests wait for them as may."""
+
+    code = "queue_full"
+    status = 503
+    anthropic_type = "overloaded_error"
+
+
 class UpstreamQuotaSpent(UpstreamError):
     """The provider account behind the model has no credit left."""
 
@@ -317,6 +388,15 @@ class Draining(GatemillError):
     """This process is shutting down."""
 
     code = "draining"
+    status = 503
+    type = "server_error"
+    anthropic_type = "overloaded_error"
+
+
+class LimitsUnavailable(GatemillError):
+    """The shared counters are away, and a hard budget must not be guessed (`stores.when_away`)."""
+
+    code = "limits_unavailable"
     status = 503
     type = "server_error"
     anthropic_type = "overloaded_error"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import Call, Head, Target, Timeouts, Usage
     from gatemill.core.errors import GatemillError
+    from gatemill.core.limits import Hold, Level, Refusal, Rule, Wanted
 
 Json = dict[str, Any]
 
@@ -221,4 +222,59 @@ class Dialect(Protocol):
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> GatemillError:
         """The error that a non-2xx answer means to our caller."""
+        ...
+
+
+class Lane(Protocol):
+    """The way to one target: what is known of its health, and how much of it is in use.
+
+    `upstream/lane.py` satisfies it. `plan` only looks; `upstream/attempt` enters and leaves.
+    """
+
+    def is_ready(self, now_s: float) -> bool:
+        """An attempt may begin: the breaker is closed, or a probe is due and nobody makes it."""
+        ...
+
+    def load_s(self, now_s: float) -> float:
+        """Expected wait for the first byte: peak EWMA of latency times the requests under way + 1."""
+        ...
+
+    def share(self, now_s: float) -> float:
+        """Part of its weight that the target gets, 0 to 1: it grows back after an ejection."""
+        ...
+
+    def opens_s(self, now_s: float) -> float:
+        """Seconds until an ejected target may be probed; 0 when it is ready."""
+        ...
+
+
+class Limiter(Protocol):
+    """Counters of requests, tokens, concurrency and money; one file of `kv` is one engine.
+
+    All or nothing: a refused request changes no counter. Every hold is settled exactly once; what a
+    dead process held comes back by itself.
+    """
+
+    async def admit(self, wanted: Wanted) -> Hold | Refusal:
+        """Take the request, one token count and one worst case of money from every rule, or nothing."""
+        ...
+
+    async def extend(self, hold: Hold, tokens: int, cost_microusd: int) -> Refusal | None:
+        """Take more for a further attempt of the same request; the hold has grown on None."""
+        ...
+
+    def settle(self, hold: Hold, tokens: int, cost_microusd: int) -> None:
+        """The request is over and this is what it used. Never waits, never raises."""
+        ...
+
+    async def peek(self, wanted: Wanted) -> Hold | Refusal:
+        """What `admit` would answer now; nothing is consumed."""
+        ...
+
+    async def levels(self, rules: Sequence[Rule], unix_s: float) -> list[Level]:
+        """Where the rules stand, in their order."""
+        ...
+
+    async def close(self) -> None:
+        """What was settled is written, and connections are released."""
         ...

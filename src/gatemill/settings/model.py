@@ -5,33 +5,27 @@ docs/settings.md and the JSON schema are made from these classes.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     model_validator,
 )
 from pydantic_core import CoreSchema
 
-from gatemill.policy.price import USD_PER_MTOK_MAX
+from gatemill.settings.admission import Alerts, Allowance, Idempotency, Reserve
+from gatemill.settings.resilience import Breaker, Queueing, Retries
+from gatemill.settings.routing import Cache, Complexity, Experiment, Shadow, Strategy
 from gatemill.settings.secret import Secret
+from gatemill.settings.section import Count, Dollars, Seconds, Section, Url
 from gatemill.settings.vendors import vendors
 
 Operation = Literal["chat", "completions", "embeddings", "responses", "messages", "count_tokens"]
-_DATABASE_SCHEME = "sqlite:///"
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are errors, nothing changes after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+_SQLITE = "sqlite:///"
+_POSTGRES = ("postgres://", "postgresql://")
 
 
 def _kind(value: str) -> str:
@@ -40,30 +34,23 @@ def _kind(value: str) -> str:
     return value
 
 
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError('expected a URL such as "https://host/v1"')
-    if parts.query or parts.fragment:
-        raise ValueError("a URL here has no query and no fragment")
-    assert parts.port is None or parts.port > 0  # an impossible port raises ValueError here
-    return value.rstrip("/")
-
-
 def _database(value: str) -> str:
-    if value and (not value.startswith(_DATABASE_SCHEME) or value == _DATABASE_SCHEME):
+    if value and (value == _SQLITE or not value.startswith((_SQLITE, *_POSTGRES))):
         raise ValueError(
-            'only SQLite is supported: write "sqlite:///path/to/file.db", or leave it empty'
+            'write "sqlite:///path/to/file.db", "postgresql://user:password@host/database",'
+            " or leave it empty"
         )
     return value
 
 
-Url = Annotated[str, AfterValidator(_url)]
+def _store(value: str) -> str:
+    if value != "memory" and not value.startswith(("redis://", "rediss://")):
+        raise ValueError('write "memory" or "redis://host:6379/0"')
+    return value
+
+
+Store = Annotated[str, AfterValidator(_store)]
 Kind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra={"enum": list(vendors())})]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Count = Annotated[int, Field(ge=1)]
-# Not strict, so that whole numbers are taken too. Six decimals are one pico-dollar per token.
-Dollars = Annotated[Decimal, Field(ge=0, le=USD_PER_MTOK_MAX, decimal_places=6, strict=False)]
 
 
 class Server(Section):
@@ -105,6 +92,13 @@ class Server(Section):
         "info", description="Least important messages to log."
     )
     openapi: bool = Field(default=True, description="Whether /docs and /openapi.json are served.")
+    workers: Count = Field(
+        1, le=128, description="Processes that answer; more than one need shared counters."
+    )
+    watch: bool = Field(
+        default=False,
+        description="Whether the configuration is loaded again when its file changes.",
+    )
 
 
 class Timeout(Section):
@@ -151,6 +145,17 @@ class Provider(Section):
     )
     timeout: Timeout = Field(Timeout.model_construct(), description="Patience with this provider.")
     headers: dict[str, Secret] = Field({}, description="Headers added to every request to it.")
+    api_keys: tuple[Secret, ...] = Field(
+        (),
+        description="Several keys, used in turn; one that is refused rests. Instead of `api_key`.",
+    )
+    breaker: Breaker | None = Field(
+        None, description="When its targets are left alone; by default [breaker]."
+    )
+    queue: Queueing = Field(
+        Queueing.model_construct(),
+        description="How many requests each of its targets gets at once.",
+    )
     proxy: Url | None = Field(None, description="HTTP proxy to reach it by.")
     connections_max: Count = Field(256, description="Most connections open at once.")
     native: tuple[Operation, ...] | None = Field(
@@ -178,6 +183,9 @@ class Target(Section):
         description="The provider's name of the model; `*` is the name that was asked for.",
     )
     weight: Count = Field(1, description="Share of the requests, relative to the other targets.")
+    context_tokens: Count | None = Field(
+        None, description="Most tokens of prompt and answer together; longer requests go elsewhere."
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -199,10 +207,27 @@ class Target(Section):
 class Model(Section):
     """A name that clients use. A `*` in the name stands for any characters."""
 
-    targets: tuple[Target, ...] = Field(min_length=1, description="Where requests go, by weight.")
+    targets: tuple[Target, ...] = Field(
+        (), description="Where requests go. Needed unless `experiment` or `complexity` leads on."
+    )
+    strategy: Strategy = Field(
+        "weight",
+        description="Which target is first: by weight, in order, the one that answers soonest, the cheapest.",
+    )
+    experiment: Experiment | None = Field(
+        None, description="Versions among which callers are split."
+    )
+    complexity: Complexity | None = Field(
+        None, description="A cheap model for simple prompts, another for the rest."
+    )
+    shadow: Shadow | None = Field(None, description="Another model that gets copies.")
+    cache: Cache | None = Field(None, description="Which answers are kept; by default [cache].")
+    limits: Allowance = Field(
+        Allowance.model_construct(), description="What all callers together may use of it."
+    )
     fallbacks: tuple[str, ...] = Field(
         (),
-        description="Other names of [models], without *, tried in order when every target fails.",
+        description="Other names of [models], without *, tried in order when every target fails; `cache` at the end gives an answer that is no longer fresh.",
     )
     description: str = Field("", description="Shown in lists of models.")
     output_max: Count | None = Field(
@@ -231,6 +256,9 @@ class Limits(Section):
         2048, description="Most requests at once; more are answered 503."
     )
     websocket_message_bytes: Count = Field(1_048_576, description="Largest WebSocket message.")
+    default: Allowance = Field(
+        Allowance.model_construct(), description="What a key may use that has no limits of its own."
+    )
 
 
 class Stores(Section):
@@ -238,7 +266,16 @@ class Stores(Section):
 
     database: Annotated[str, AfterValidator(_database)] = Field(
         "",
-        description="`sqlite:///` and a path, relative to `data_dir`; empty means gatemill.db there.",
+        description="`sqlite:///` and a path, relative to `data_dir`, or `postgresql://…`; empty means gatemill.db there.",
+    )
+    counters: Store = Field(
+        "memory",
+        description="Where limits and budgets are counted: `memory` for one process, `redis://…` for several.",
+    )
+    cache: Store = Field("memory", description="Where answers are kept: `memory` or `redis://…`.")
+    when_away: Literal["refuse", "share"] = Field(
+        "refuse",
+        description="What happens to requests under a hard budget while Redis is away: 503, or this process's share of what was left.",
     )
     usage_retention_days: Count = Field(90, description="Days that usage rows are kept.")
 
@@ -285,6 +322,22 @@ class Settings(Section):
     stores: Stores = Field(Stores.model_construct(), description="Where keys and usage are kept.")
     prices: dict[str, Rates] = Field({}, description="Prices by `model` or `provider/model`.")
     keys: Keys = Field(Keys.model_construct(), description="Callers' keys.")
+    breaker: Breaker = Field(
+        Breaker.model_construct(), description="When a target that fails is left alone."
+    )
+    retries: Retries = Field(
+        Retries.model_construct(), description="How often a failed attempt is followed by another."
+    )
+    cache: Cache = Field(Cache.model_construct(), description="Answers that are kept.")
+    reserve: Reserve = Field(
+        Reserve.model_construct(), description="What is set aside before the real cost is known."
+    )
+    alerts: Alerts = Field(
+        Alerts.model_construct(), description="Who is told when a budget is used up."
+    )
+    idempotency: Idempotency = Field(
+        Idempotency.model_construct(), description="Answers kept for repeated requests."
+    )
 
     @property
     def data_dir(self) -> Path:
