@@ -14,6 +14,7 @@ from gatemill.core.call import Call, Head, Target, TargetSettings, Timeouts
 from gatemill.core.clock import FakeClock
 from gatemill.providers import anthropic, openai
 from gatemill.upstream.inline import Inline
+from gatemill.upstream.lane import Lane, LaneSettings
 from gatemill.wire import chat, messages
 from gatemill.wire.translation import Translation
 
@@ -57,6 +58,7 @@ def target_for(dialect, **settings) -> Target:
         timeouts=Timeouts(),
         price=None,
         settings=TargetSettings(**settings),
+        lane=Lane("p/m", LaneSettings(), None),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,12 +11,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from gatemill.core import ids
 from gatemill.core.call import Key, Price
 from gatemill.core.clock import FakeClock
-from gatemill.gateway.admit import Gate
+from gatemill.core.limits import UNLIMITED, Limits
+from gatemill.gateway.admit import Admission, Gate, Reserve
+from gatemill.gateway.books import Books
 from gatemill.gateway.parts import Caller, Gateway
 from gatemill.gateway.pipeline import answer
 from gatemill.gateway.plan import Route, Routes
+from gatemill.gateway.recall import Recall
+from gatemill.gateway.shadow import Shadows
+from gatemill.kv.memory.cache import MemoryAnswers
+from gatemill.kv.memory.limits import MemoryLimiter
 from gatemill.observe.access import AccessLog, as_json
 from gatemill.observe.metrics import Meter, page
+from gatemill.upstream.attempt import Retries, Tries
+from gatemill.upstream.lane import Lane, LaneSettings
 from gatemill.wire import chat, completions, count_tokens, embeddings, messages, responses
 
 if TYPE_CHECKING:
@@ -45,7 +54,7 @@ class KeyTable:
     """Keys by their secret."""
 
     def __init__(self, **keys: Key) -> None:
-        self._keys = {name.encode(): key for name, key in keys.items()} | {SECRET: KEY}
+        self._keys = {SECRET: KEY} | {name.encode(): key for name, key in keys.items()}
 
     def identify(self, secret: bytes) -> Key | None:
         return self._keys.get(secret)
@@ -65,23 +74,73 @@ def numbers(meter: Meter) -> dict[str, float]:
     return found
 
 
+class Rows:
+    """The ledger's part that takes rows; what it holds lies open."""
+
+    def __init__(self) -> None:
+        self.rows: list[UsageRow] = []
+        self.held: dict[int, UsageRow] = {}
+        self.holds = 0
+
+    def record(self, row: UsageRow) -> None:
+        self.rows.append(row)
+
+    def hold(self, row: UsageRow) -> int:
+        self.holds += 1
+        self.held[self.holds] = row
+        return self.holds
+
+    def release(self, slot: int) -> None:
+        del self.held[slot]
+
+
 class Stage:
     """One gateway, and what it leaves behind."""
 
     def __init__(
-        self, *routes: Route, in_flight_max: int = 8, depth_max: int = 64, **keys: Key
+        self,
+        *routes: Route,
+        in_flight_max: int = 8,
+        depth_max: int = 64,
+        default: Limits = UNLIMITED,
+        **keys: Key,
     ) -> None:
         self.clock = FakeClock()
-        self.rows: list[UsageRow] = []
+        self.book = Rows()
+        self.rows = self.book.rows
         self.meter = Meter()
         self.kept = Kept()
         self.gate = Gate(in_flight_max, self.meter)
+        self.crossed: list[tuple[str, float, int, float]] = []
+        self.spent = 0  # what the ledger says that everybody has spent already
+        self.limiter = MemoryLimiter(self._spent, self._crossed, self.clock)
+        self.admission = Admission(
+            self.limiter, default, Reserve(100, 50, 5.0), self._sleep, lambda: 0.5
+        )
+        books = Books(self.book, self.limiter, self.admission.refuse)
+        self.answers = MemoryAnswers(1 << 20, self.clock)
         self.gateway = Gateway(
             keys=KeyTable(**keys),
             gate=self.gate,
-            routes=Routes(routes, lambda _provider, _model: PRICE),
+            routes=Routes(
+                routes,
+                lambda _provider, _model: PRICE,
+                lambda provider, model: Lane(f"{provider}/{model}", LaneSettings(), None),
+            ),
+            admission=self.admission,
+            recall=Recall(self.answers, self.clock, self.clock.monotonic_s, 1 << 20),
+            idempotency=None,
+            shadows=Shadows(),
+            tries=Tries(
+                now=self.clock.monotonic_s,
+                sleep=self._sleep,
+                rng=lambda: 0.5,
+                retries=Retries(),
+                opening=books.opening,
+                more=books.more,
+            ),
+            books=books,
             surfaces={surface.NAME: surface for surface in SURFACES},
-            record=self.rows.append,
             meter=self.meter,
             access=AccessLog(self.kept, as_json),
             clock=self.clock,
@@ -91,6 +150,16 @@ class Stage:
             json_depth_max=depth_max,
             version="0123456789ab",
         )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await asyncio.sleep(0)
+
+    async def _spent(self, rule: Any, start_s: float, end_s: float) -> int:
+        return self.spent
+
+    def _crossed(self, rule: Any, start_s: float, spent: int, share: float) -> None:
+        self.crossed.append((rule.name, start_s, spent, share))
 
     async def ask(self, operation: str = "chat", body: bytes | None = None, **caller: Any) -> Reply:
         """The reply to a request; without a body it is a chat with the model `m`."""

@@ -26,6 +26,8 @@ SOCKET = "chat_stream"
 _VOLATILE = (
     (re.compile(r"req_[0-9a-f]{29}"), "req_1a1fc2352f5b0c6e8d9a4700001a"),
     (re.compile(r'("created(?:_at)?":)[1-9][\d.]*'), r"\g<1>1795219200"),
+    (re.compile(r'("version":")[0-9a-f]{12}"'), r'\g<1>291aaabf8955"'),
+    (re.compile(r'("applied_at":)\d+'), r"\g<1>1795219200"),
     (re.compile(r'("processing_time_ms":)[\d.]+'), r"\g<1>0.41"),
 )
 _ANSWER_S_MAX = 30.0

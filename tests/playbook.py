@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gatemill.core.call import Call, Head, Key, Target, TargetSettings, Timeouts
+from gatemill.core.clock import FakeClock
 from gatemill.core.ports import Incoming
 from gatemill.providers import openai
+from gatemill.upstream.attempt import Retries, Tries
+from gatemill.upstream.lane import Lane, LaneSettings
 
 if TYPE_CHECKING:
+    from gatemill.core.call import Attempt
     from gatemill.core.errors import GatemillError
     from gatemill.core.ports import Outgoing, Sink
 
@@ -93,7 +97,9 @@ class Scene:
         return answer
 
 
-def target(*answers: Any, name: str = "a", model: str = "m", **settings: Any) -> Target:
+def target(
+    *answers: Any, name: str = "a", model: str = "m", lane: Lane | None = None, **settings: Any
+) -> Target:
     """A target that speaks OpenAI's dialect and answers so."""
     return Target(
         provider=name,
@@ -103,6 +109,7 @@ def target(*answers: Any, name: str = "a", model: str = "m", **settings: Any) ->
         timeouts=Timeouts(),
         price=None,
         settings=TargetSettings(**settings),
+        lane=lane or Lane(f"{name}/{model}", LaneSettings(), None),
         label=f"{name}/{model}",
     )
 
@@ -121,3 +128,36 @@ def call(*, stream: bool = False, deadline_s: float = 100.0, **fields: Any) -> C
         deadline_s=deadline_s,
         key=Key(id="k", name="k"),
     )
+
+
+class Trying:
+    """What attempts share, with a clock that jumps over every pause, and a memory of all of it."""
+
+    def __init__(self, clock: FakeClock | None = None, *, unit: float = 0.5, **retries: Any) -> None:
+        self.clock = clock or FakeClock()
+        self.pauses: list[float] = []
+        self.opened: list[str] = []  # labels of the targets, as attempts were sent
+        self.asked_more: list[str] = []
+        self.refusal: GatemillError | None = None  # what `more` raises
+        self.tries = Tries(
+            now=self.clock.monotonic_s,
+            sleep=self._sleep,
+            rng=lambda: unit,
+            retries=Retries(**retries),
+            opening=self._opening,
+            more=self._more,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.clock.advance(seconds)
+
+    def _opening(self, call: Call, attempt: Attempt) -> None:
+        assert call.attempts[-1] is attempt
+        self.opened.append(attempt.target.label)
+
+    async def _more(self, call: Call, attempt: Attempt) -> None:
+        assert attempt not in call.attempts
+        self.asked_more.append(attempt.target.label)
+        if self.refusal is not None:
+            raise self.refusal

@@ -40,7 +40,7 @@ def test_no_secret_is_shown(gatemill: Command, tmp_path: Path) -> None:
     for arguments in ((), ("--json",), ("--origin",)):
         out = gatemill("config", "show", *arguments).out
         assert "0123456789" not in out
-        assert "secret" not in out
+        assert "secret" not in out.replace("alerts.secret", "")  # the name of an option
         assert "…abcd" in out
         assert "http://…@proxy.example:3128" in out
 

@@ -50,7 +50,17 @@ def test_help_is_quick_because_it_imports_little() -> None:
 def test_every_command_is_listed_and_explained(gatemill: Command) -> None:
     result = gatemill("--help")
     assert result.code == 0
-    for name in ("serve", "init", "check", "config", "keys", "models", "chat", "fake-provider"):
+    for name in (
+        "serve",
+        "reload",
+        "init",
+        "check",
+        "config",
+        "keys",
+        "models",
+        "chat",
+        "fake-provider",
+    ):
         assert f"\n  {name} " in result.out
         assert gatemill(name, "--help").code == 0
     assert "..." not in result.out.partition("Commands:")[2]

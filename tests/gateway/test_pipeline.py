@@ -120,11 +120,12 @@ async def test_every_failed_try_has_a_row_and_the_request_one_line():
 
 
 async def test_when_all_targets_fail_the_last_failure_is_the_answer():
-    stage = Stage(route(target(DOWN), target(Incoming(429, {}, b"{}"), name="b")))
+    limited = Incoming(429, {}, b"{}")
+    stage = Stage(route(target(DOWN, DOWN), target(limited, limited, name="b")))
     error = await failure(stage)
-    assert error.code == "rate_limit_exceeded"
-    line = settled(stage, "upstream_unreachable", "rate_limit_exceeded")
-    assert (line["status"], line["error"]) == (429, "rate_limit_exceeded")
+    assert error.code == "upstream_unreachable"
+    line = settled(stage, "upstream_unreachable", "rate_limit_exceeded", "upstream_unreachable")
+    assert (line["status"], line["error"]) == (502, "upstream_unreachable")
 
 
 async def test_the_callers_own_patience_shortens_the_deadline_and_never_lengthens_it():

@@ -1,6 +1,7 @@
 """A process with a ledger, for tests that kill it or work beside it.
 
 python recording.py <data_dir> endlessly <name>   records until it is killed; prints each id after record()
+python recording.py <data_dir> attempts <name>    holds and records attempts until it is killed; prints what it did
 python recording.py <data_dir> some <name> <n>    records n rows and closes
 python recording.py <data_dir> key <name>         creates a key, prints id and secret; revokes it on a line
 python recording.py <data_dir> cramped <name>     records with a file size limit, then without
@@ -9,10 +10,13 @@ python recording.py <data_dir> cramped <name>     records with a file size limit
 import asyncio
 import itertools
 import os
+import random
 import resource
 import sys
+import time
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from gatemill.core.clock import SystemClock
@@ -30,6 +34,24 @@ async def endlessly(ledger, name):
         row = usage_row(f"{name}-{number}")
         ledger.record(row)
         say(row.attempt_id)
+
+
+async def attempts(ledger, name):
+    """As a gateway with many attempts under way: held, "sent", and at some time over."""
+    chance = random.Random(name)
+    under_way = []
+    for number in itertools.count():
+        row = usage_row(f"{name}-{number}", at=time.time())
+        slot = ledger.hold(
+            msgspec.structs.replace(row, unsettled=True, error="unsettled", cost_microusd=999)
+        )
+        say(f"sent {row.attempt_id}")
+        under_way.append((row, slot))
+        while under_way and chance.random() < len(under_way) / 40:
+            row, slot = under_way.pop(chance.randrange(len(under_way)))
+            ledger.record(row)
+            ledger.release(slot)
+            say(f"over {row.attempt_id}")
 
 
 async def some(ledger, name, count):
@@ -66,9 +88,13 @@ async def main():
     folder, scene, *rest = sys.argv[1:]
     ledger = Ledger.open(Path(folder), None, SystemClock())
     say("open")
-    await {"endlessly": endlessly, "some": some, "key": key, "cramped": cramped}[scene](
-        ledger, *rest
-    )
+    await {
+        "endlessly": endlessly,
+        "attempts": attempts,
+        "some": some,
+        "key": key,
+        "cramped": cramped,
+    }[scene](ledger, *rest)
     await ledger.close()
 
 

@@ -5,13 +5,16 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
-from gatemill.core.clock import SystemClock
+from gatemill.core.clock import FakeClock, SystemClock
 from gatemill.ledger.ledger import Ledger
+from gatemill.ledger.upkeep import SETTLE_AFTER_S, TIDY_S
 
 KILLS = 20
+ATTEMPT_KILLS = 50
 PATIENCE_S = 30.0
 SCRIPT = Path(__file__).with_name("recording.py")
 
@@ -60,6 +63,46 @@ async def test_every_recorded_row_survives_kill_9_exactly_once(tmp_path):
     assert len(found) <= len(promised) + KILLS  # at most the row whose id was not printed yet
     assert counters.rows_rejected == 0
     assert list((tmp_path / "journal").iterdir()) == []
+
+
+async def test_every_attempt_that_was_sent_has_one_settled_row_after_fifty_kills(tmp_path):
+    sent, over = set(), set()
+    for number in range(ATTEMPT_KILLS // 2):
+        # Two at a time: each dies beside one that lives, and leaves its attempts to it.
+        pair = [start(tmp_path, "attempts", f"{side}{number}") for side in ("left", "right")]
+        for process in pair:
+            _, *said = read_until_killed(process, random.randint(2, 400))
+            sent |= {line[5:] for line in said if line.startswith("sent ")}
+            over |= {line[5:] for line in said if line.startswith("over ")}
+    found = await settled(tmp_path)
+    ids = [attempt_id for attempt_id, _, _ in found]
+    assert len(ids) == len(set(ids))
+    assert sent <= set(ids)
+    assert len(ids) <= len(sent) + ATTEMPT_KILLS  # held, and not yet said to be sent
+    assert not any(unsettled for _, _, unsettled in found)
+    costs = {attempt_id: cost for attempt_id, cost, _ in found}
+    assert {costs[attempt_id] for attempt_id in over} == {250}
+    assert set(costs.values()) == {250, 999}
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
+async def settled(folder):
+    """(attempt, cost, unsettled) of all rows, less than a minute after the next start."""
+    clock = FakeClock(time.time())
+    ledger = Ledger.open(folder, None, clock)
+    clock.advance(SETTLE_AFTER_S + TIDY_S)
+    query = "SELECT attempt_id, cost_microusd, unsettled FROM usage"
+    with closing(sqlite3.connect(folder / "gatemill.db")) as database:
+        async with asyncio.timeout(PATIENCE_S):
+            found = database.execute(query).fetchall()
+            while any(unsettled for _, _, unsettled in found):
+                await ledger.recent(1)
+                found = database.execute(query).fetchall()
+        spent = sum(row[1] for row in found)
+    assert await ledger.spent("key", "abcdefghij", 0.0, 1e10) == spent
+    await ledger.close()
+    assert ledger.counters.rows_rejected == 0
+    return found
 
 
 async def test_two_processes_record_into_one_database(tmp_path):

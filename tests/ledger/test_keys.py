@@ -7,22 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatemill.core.errors import InvalidValue, NotFound
-from gatemill.ledger import keys, queries, usage
+from gatemill.core.limits import UNLIMITED, Budget, Limits
+from gatemill.ledger import audit, keys, queries, teams, usage, users
 from gatemill.ledger.keys import LIVE_KEYS_MAX, KeyTable, ListedKey, Scope
-from gatemill.ledger.sqlite import Database
+from gatemill.ledger.teams import Team
+from gatemill.ledger.users import User
 from usage_rows import usage_row
 
 PEPPER = bytes(range(32))
 NOW_S = 1_000_000.0
+OWN = Limits(concurrency=7)
+ANNA = Limits(requests_per_minute=3)
+CORE = Limits(budgets=(Budget("month", 5_000_000),))
+SALES = Limits(tokens_per_minute=100)
 ID = st.text(string.ascii_lowercase + string.digits, min_size=10, max_size=10)
-
-
-@pytest.fixture
-def database(tmp_path):
-    opened = Database(tmp_path / "gatemill.db", writes=True)
-    opened.migrate(queries.migrations(), now_s=NOW_S)
-    yield opened
-    opened.close()
 
 
 def make(database, name="anna", **scope):
@@ -67,11 +65,17 @@ def test_a_new_key_is_identified_by_its_secret_only(database):
     assert (new.key.admin, new.key.expires_s, new.key.created_s) == (True, NOW_S + 5, NOW_S)
 
 
-def test_the_database_holds_nothing_that_opens_the_door(database, tmp_path):
+def test_the_database_holds_nothing_that_opens_the_door(database):
     new = make(database)
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert new.key.id.encode() in stored
-    assert new.secret[14:].encode() not in stored
+    with database.snapshot():
+        stored = str(
+            [
+                list(database.batches(queries.of_table("every_row", table, tuple(columns)), 100))
+                for table, columns in database.tables().items()
+            ]
+        )
+    assert new.key.id in stored
+    assert new.secret[14:] not in stored
     row = database.rows(queries.load("keys")["load_keys"], {"dead_since_s": 0.0})[0]
     assert row["digest"] == hmac.digest(PEPPER, new.secret.encode(), "sha256").hex()
     assert identify(database, row["digest"]) is None
@@ -110,6 +114,121 @@ def test_a_rotated_key_works_until_its_grace_ends(database):
     assert found.id != old.key.id
     assert (found.name, found.models, found.admin) == ("anna", ("fast",), True)
     assert (found.expires_s, found.revoked_s) == (NOW_S + 900, None)
+
+
+@pytest.fixture
+def people(database):
+    """Anna of the core team, Bob of none, and another team."""
+    teams.create(database, Team("core", "Core", CORE), "cli")
+    teams.create(database, Team("sales", "Sales", SALES), "cli")
+    users.create(database, User("anna", "Anna", "core", ANNA), "cli")
+    users.create(database, User("bob", "Bob"), "cli")
+
+
+@pytest.mark.parametrize(
+    ("user_id", "team_id", "team", "above"),
+    [
+        ("", "", "", ()),
+        ("bob", "", "", (("user", "bob", UNLIMITED),)),
+        ("anna", "", "core", (("user", "anna", ANNA), ("team", "core", CORE))),
+        ("anna", "sales", "sales", (("user", "anna", ANNA), ("team", "sales", SALES))),
+        ("", "sales", "sales", (("team", "sales", SALES),)),
+    ],
+)
+@pytest.mark.usefixtures("people")
+def test_a_key_knows_what_its_user_and_its_team_may_do(database, user_id, team_id, team, above):
+    new = make(database, user_id=user_id, team_id=team_id, limits=OWN)
+    found = identify(database, new.secret)
+    assert found == new.key == keys.read(database, found.id).key
+    assert (found.user_id, found.team_id, found.limits, found.above) == (user_id, team, OWN, above)
+    assert keys.listed(database, 1) == [ListedKey(found, None)]
+
+
+@pytest.mark.usefixtures("people")
+def test_a_rotated_key_keeps_whose_it_is_and_follows_its_users_team(database):
+    old = make(database, user_id="anna", limits=OWN)
+    new = keys.rotate(database, PEPPER, old.key.id, 60.0, NOW_S)
+    assert (new.key.user_id, new.key.team_id, new.key.limits) == ("anna", "core", OWN)
+    assert new.key.above == old.key.above
+    users.update(database, "anna", {"team_id": "sales"}, NOW_S, "cli")
+    assert identify(database, new.secret).above[1] == ("team", "sales", SALES)
+
+
+@pytest.mark.usefixtures("people")
+def test_changes_of_people_reach_the_table_of_keys(database):
+    new = make(database, user_id="anna")
+    version = keys.read_version(database)
+    users.update(database, "anna", {"limits": OWN}, NOW_S, "cli")
+    teams.update(database, "core", {"limits": SALES}, NOW_S, "cli")
+    assert keys.read_version(database) == version + 2
+    above = identify(database, new.secret).above
+    assert above == (("user", "anna", OWN), ("team", "core", SALES))
+
+
+@pytest.mark.usefixtures("people")
+def test_an_update_changes_what_it_names(database):
+    old = make(database, admin=True, limits=OWN, expires_s=NOW_S + 9).key
+    changes = {"name": "new", "models": ("fast",), "user_id": "anna"}
+    new = keys.update(database, old.id, changes, NOW_S, "abc")
+    assert new == keys.read(database, old.id).key
+    assert (new.name, new.models, new.user_id, new.team_id) == ("new", ("fast",), "anna", "core")
+    assert (new.admin, new.limits, new.expires_s) == (True, OWN, NOW_S + 9)
+    moved = keys.update(database, old.id, {"team_id": "sales", "limits": UNLIMITED}, NOW_S, "abc")
+    assert (moved.team_id, moved.limits) == ("sales", UNLIMITED)
+    back = keys.update(database, old.id, {"team_id": "", "user_id": ""}, NOW_S, "abc")
+    assert (back.team_id, back.above) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"name": ""}, "name"),
+        ({"models": ()}, "models"),
+        ({"limits": Limits(concurrency=0)}, "limits.concurrency"),
+        ({"user_id": "nobody"}, "user_id"),
+        ({"team_id": "nowhere"}, "team_id"),
+    ],
+)
+def test_an_update_that_makes_no_sense_changes_nothing(database, changes, param):
+    key = make(database).key
+    with pytest.raises(InvalidValue) as refused:
+        keys.update(database, key.id, changes, NOW_S)
+    assert refused.value.param == param
+    assert keys.read(database, key.id).key == key
+    with pytest.raises(NotFound):
+        keys.update(database, "nobody0000", {}, NOW_S)
+
+
+@pytest.mark.usefixtures("people")
+def test_every_change_of_a_key_is_in_the_audit_log(database):
+    key = make(database, user_id="anna", limits=OWN, expires_s=NOW_S + 90).key
+    keys.update(database, key.id, {"name": "new"}, NOW_S + 1, "abc")
+    keys.update(database, key.id, {"name": "new"}, NOW_S + 2, "abc")  # changes nothing
+    new = keys.rotate(database, PEPPER, key.id, 60.0, NOW_S + 3, "abc")
+    keys.revoke(database, key.id, NOW_S + 4)
+    keys.revoke(database, key.id, NOW_S + 5)  # has ended already
+    log = [entry for entry in audit.listed(database, 20, None) if entry.kind == "key"]
+    assert {entry.object_id for entry in log} == {key.id}
+    assert [(entry.at - NOW_S, entry.actor, entry.action, entry.detail) for entry in log] == [
+        (4, "cli", "revoke", {}),
+        (3, "abc", "rotate", {"new_id": new.key.id, "grace_s": 60.0}),
+        (1, "abc", "update", {"name": ["anna", "new"]}),
+        (
+            0,
+            "cli",
+            "create",
+            {
+                "name": "anna",
+                "models": ["*"],
+                "admin": False,
+                "expires_s": NOW_S + 90,
+                "user_id": "anna",
+                "team_id": "",
+                "limits": {"concurrency": 7},
+            },
+        ),
+    ]
+    assert new.secret not in str(log)
 
 
 @pytest.mark.parametrize("ended", ["revoked", "rotated", "expired"])
@@ -161,7 +280,7 @@ def test_keys_are_listed_newest_first_with_their_last_use(database):
         keys.create(database, PEPPER, Scope("second"), NOW_S + 1).key,
     )
     keys.revoke(database, first.id, NOW_S + 2)
-    usage.insert(database, [usage_row(n, key_id=first.id, at=float(n)) for n in range(3)])
+    usage.insert(database, [usage_row(n, key_id=first.id, at=float(n)) for n in range(3)], NOW_S)
     ended = msgspec.structs.replace(first, revoked_s=NOW_S + 2)
     assert keys.listed(database, 10) == [ListedKey(second, None), ListedKey(ended, 2.0)]
     assert keys.listed(database, 1) == [ListedKey(second, None)]
@@ -185,6 +304,9 @@ def test_a_key_long_dead_is_forgotten_by_the_table(database):
         (Scope("n", models=("",)), "models"),
         (Scope("n", models=("m",) * 201), "models"),
         (Scope("n", expires_s=NOW_S), "expires_s"),
+        (Scope("n", user_id="nobody"), "user_id"),
+        (Scope("n", team_id="nowhere"), "team_id"),
+        (Scope("n", limits=Limits(requests_per_day=0)), "limits.requests_per_day"),
         (Scope("n", expires_s=float("nan")), "expires_s"),
     ],
 )
@@ -199,7 +321,11 @@ def test_there_are_only_so_many_live_keys(database):
     insert = queries.load("keys")["insert_key"]
     with database.transaction():
         database.run_many(
-            insert, [(str(n), "n", str(n), "[]", 0, 0.0, None) for n in range(LIVE_KEYS_MAX)]
+            insert,
+            [
+                (str(n), "n", str(n), "[]", False, 0.0, None, "", "", "{}")
+                for n in range(LIVE_KEYS_MAX)
+            ],
         )
     with pytest.raises(InvalidValue, match="Revoke some"):
         make(database)

@@ -1,12 +1,14 @@
 import asyncio
-import sqlite3
-from contextlib import asynccontextmanager, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 import pytest
 
 from gatemill.core.clock import FakeClock
 from gatemill.core.errors import InvalidValue, LedgerUnavailable, NotFound, Overloaded
-from gatemill.ledger.ledger import READS_MAX, Ledger
+from gatemill.ledger.ledger import Ledger
+from gatemill.ledger.queries import literal
+from gatemill.ledger.reader import READS_MAX
 from usage_rows import usage_row
 
 NOW_S = 1_763_700_000.0
@@ -14,8 +16,8 @@ DAY_S = 86_400.0
 
 
 @asynccontextmanager
-async def opened(folder, **options):
-    ledger = Ledger.open(folder, None, FakeClock(NOW_S), **options)
+async def opened(folder, place, **options):
+    ledger = Ledger.open(folder, place.address, FakeClock(NOW_S), **options)
     try:
         yield ledger
     finally:
@@ -23,15 +25,20 @@ async def opened(folder, **options):
 
 
 @pytest.fixture
-async def ledger(tmp_path):
-    async with opened(tmp_path) as found:
+async def ledger(tmp_path, place):
+    async with opened(tmp_path, place) as found:
         yield found
 
 
-def run_sql(folder, text):
-    with closing(sqlite3.connect(folder / "gatemill.db")) as other:
-        other.execute(text)
-        other.commit()
+def run_sql(place, text):
+    def run():
+        other = place.open(writes=True)
+        other.run(literal("test", text))
+        other.close()
+
+    # A loop runs in this thread, and the Postgres driver brings its own.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(run).result()
 
 
 async def test_recorded_rows_are_in_the_database_when_flushed_returns(ledger):
@@ -61,18 +68,18 @@ async def test_rows_recorded_together_share_a_commit(ledger):
     assert ledger.counters.commit_seconds > 0
 
 
-async def test_closing_writes_what_is_pending_and_leaves_no_journal(tmp_path):
-    async with opened(tmp_path) as ledger:
+async def test_closing_writes_what_is_pending_and_leaves_no_journal(tmp_path, place):
+    async with opened(tmp_path, place) as ledger:
         for n in range(1_000):
             ledger.record(usage_row(n))
     assert list((tmp_path / "journal").iterdir()) == []
-    async with opened(tmp_path) as ledger:
+    async with opened(tmp_path, place) as ledger:
         assert (await ledger.totals(0.0, 2e9))[0].attempts == 1_000
         assert ledger.counters.rows_recovered == 0
 
 
-async def test_closing_twice_is_closing_once(tmp_path):
-    async with opened(tmp_path) as ledger:
+async def test_closing_twice_is_closing_once(tmp_path, place):
+    async with opened(tmp_path, place) as ledger:
         await ledger.close()
     assert not ledger.healthy()
 
@@ -105,10 +112,10 @@ async def test_a_table_in_use_does_not_change(ledger):
     assert len(ledger.keys) == 1
 
 
-async def test_keys_outlive_the_process(tmp_path):
-    async with opened(tmp_path) as ledger:
+async def test_keys_outlive_the_process(tmp_path, place):
+    async with opened(tmp_path, place) as ledger:
         new = await ledger.create_key("anna")
-    async with opened(tmp_path) as ledger:
+    async with opened(tmp_path, place) as ledger:
         assert ledger.keys.identify(new.secret.encode()) == new.key
 
 
@@ -121,13 +128,13 @@ async def test_mistakes_reach_the_caller_and_the_ledger_goes_on(ledger):
     assert ledger.healthy()
 
 
-async def test_a_given_pepper_leaves_no_file_and_is_asked_for_again(tmp_path):
-    async with opened(tmp_path, pepper=b"p" * 32) as ledger:
+async def test_a_given_pepper_leaves_no_file_and_is_asked_for_again(tmp_path, place):
+    async with opened(tmp_path, place, pepper=b"p" * 32) as ledger:
         new = await ledger.create_key("anna")
     assert not (tmp_path / "pepper").exists()
     with pytest.raises(LedgerUnavailable, match="pepper"):
-        Ledger.open(tmp_path, None, FakeClock(NOW_S))
-    async with opened(tmp_path, pepper=b"p" * 32) as ledger:
+        Ledger.open(tmp_path, place.address, FakeClock(NOW_S))
+    async with opened(tmp_path, place, pepper=b"p" * 32) as ledger:
         assert ledger.keys.identify(new.secret.encode()) == new.key
 
 
@@ -149,40 +156,40 @@ async def test_a_row_the_database_cannot_hold_is_put_aside(ledger, tmp_path):
     assert ledger.healthy()
 
 
-async def test_a_database_that_fails_costs_no_row_and_is_said(ledger, tmp_path):
-    run_sql(tmp_path, "ALTER TABLE usage RENAME TO gone")
+async def test_a_database_that_fails_costs_no_row_and_is_said(ledger, place):
+    run_sql(place, "ALTER TABLE usage RENAME TO gone")
     ledger.record(usage_row(1))
     with pytest.raises(LedgerUnavailable, match="journal"):
         await ledger.flushed()
     assert not ledger.healthy()
     assert (ledger.counters.commit_errors, ledger.counters.rows_pending) == (1, 1)
-    run_sql(tmp_path, "ALTER TABLE gone RENAME TO usage")
+    run_sql(place, "ALTER TABLE gone RENAME TO usage")
     ledger.record(usage_row(2))
     await ledger.flushed()
     assert ledger.healthy()
     assert {row.request_id for row in await ledger.recent(10)} == {"req_1", "req_2"}
 
 
-async def test_keys_stay_known_while_the_database_cannot_be_read(ledger, tmp_path):
+async def test_keys_stay_known_while_the_database_cannot_be_read(ledger, place):
     new = await ledger.create_key("anna")
-    run_sql(tmp_path, "ALTER TABLE keys_version RENAME TO gone")
+    run_sql(place, "ALTER TABLE keys_version RENAME TO gone")
     async with asyncio.timeout(10.0):
         while ledger.healthy():
             await ledger.recent(1)
     assert ledger.keys.identify(new.secret.encode()) == new.key
     assert ledger.counters.poll_errors >= 1
-    run_sql(tmp_path, "ALTER TABLE gone RENAME TO keys_version")
+    run_sql(place, "ALTER TABLE gone RENAME TO keys_version")
     async with asyncio.timeout(10.0):
         while not ledger.healthy():
             await ledger.recent(1)
 
 
-async def test_rows_of_a_failing_database_wait_for_the_next_process(tmp_path):
-    async with opened(tmp_path) as ledger:
-        run_sql(tmp_path, "ALTER TABLE usage RENAME TO gone")
+async def test_rows_of_a_failing_database_wait_for_the_next_process(tmp_path, place):
+    async with opened(tmp_path, place) as ledger:
+        run_sql(place, "ALTER TABLE usage RENAME TO gone")
         ledger.record(usage_row(1))
-    run_sql(tmp_path, "ALTER TABLE gone RENAME TO usage")
-    async with opened(tmp_path) as ledger:
+    run_sql(place, "ALTER TABLE gone RENAME TO usage")
+    async with opened(tmp_path, place) as ledger:
         assert [row.request_id for row in await ledger.recent(10)] == ["req_1"]
         assert ledger.counters.rows_recovered == 1
 

@@ -5,16 +5,7 @@ from threading import Barrier
 import pytest
 
 from gatemill.core.errors import InvalidValue, LedgerUnavailable
-from gatemill.ledger import pepper, queries
-from gatemill.ledger.sqlite import Database
-
-
-@pytest.fixture
-def database(tmp_path):
-    opened = Database(tmp_path / "gatemill.db", writes=True)
-    opened.migrate(queries.migrations(), now_s=0.0)
-    yield opened
-    opened.close()
+from gatemill.ledger import pepper
 
 
 def test_a_pepper_is_made_once_for_its_owner_only(tmp_path):

@@ -138,3 +138,29 @@ def test_wrong_shapes_do_not_hide_each_other(tmp_path: Path) -> None:
         "gatemill.toml:6: models.c.fallbacks: expected a list, found a table",
         "gatemill.toml:6: models.c.targets.0: expected a table, found a list",
     ]
+
+
+def test_a_provider_has_one_key_or_several(tmp_path: Path) -> None:
+    text = '[providers.vllm]\napi_key = "a"\napi_keys = ["b"]\n'
+    assert refused(tmp_path, text) == [
+        (
+            "gatemill.toml:3: providers.vllm.api_keys: has api_key beside it: keep one of them;"
+            " api_keys takes one, too"
+        )
+    ]
+    assert loaded(tmp_path, '[providers.vllm]\napi_keys = ["a", "b"]\n')
+
+
+def test_a_provider_that_is_no_table_hides_nothing(tmp_path: Path) -> None:
+    assert refused(tmp_path, "[providers]\nvllm = 1\nx = { kind = 1 }\n") == [
+        "gatemill.toml:2: providers.vllm: expected a table, found 1",
+        "gatemill.toml:3: providers.x.kind: expected a text, found 1",
+    ]
+
+
+def test_an_alert_is_signed(tmp_path: Path) -> None:
+    text = '[alerts]\nwebhook = "https://h/alerts"\n'
+    assert refused(tmp_path, text) == [
+        'gatemill.toml:2: alerts.webhook: needs a secret to be signed with; add secret = "whsec_" and base64'
+    ]
+    assert loaded(tmp_path, f'{text}secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"\n')

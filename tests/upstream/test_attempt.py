@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from gatemill.core.clock import FakeClock
+import gatemill
 from gatemill.core.errors import (
     DeadlineExceeded,
     GatemillError,
@@ -21,8 +24,8 @@ from gatemill.core.errors import (
 from gatemill.core.ports import Incoming
 from gatemill.providers import anthropic
 from gatemill.upstream.attempt import attempt, speaks
-from gatemill.wire import chat, count_tokens, messages
-from playbook import DONE, HELLO, ROLE, STOP, Scripted, call, event, target
+from gatemill.wire import chat, completions, count_tokens, messages, responses
+from playbook import DONE, HELLO, ROLE, STOP, Scripted, Trying, call, event, target
 from transports import Remembered
 
 COMPLETION = {
@@ -39,8 +42,10 @@ GOOD = Incoming(200, {}, msgspec.json.encode(COMPLETION))
 DOWN = Incoming(503, {"retry-after": "3"}, b"{}")
 
 
-async def run(made, *targets, surface=chat, clock=None):
-    return await attempt(targets, surface, made, (clock or FakeClock()).monotonic_s)
+async def run(made, *targets, surface=chat):
+    # One attempt for each target: what follows a failure at the same one is told in test_course.
+    tries = Trying(attempts_max=len(targets)).tries
+    return await attempt(targets, surface, made, tries)
 
 
 async def failure(made, *targets, surface=chat) -> GatemillError:
@@ -152,6 +157,16 @@ async def test_a_hint_that_cannot_be_carried_is_else_reported():
     assert made.reported == ("logit_bias",)
 
 
+async def test_what_the_hub_cannot_carry_is_refused_where_that_is_asked_for():
+    made = call(max_tokens=5, top_k=3)
+    made.operation = "messages"
+    place = target(GOOD, refuse_hints=True)
+    error = await failure(made, place, surface=messages)
+    assert type(error) is UnsupportedParameter
+    assert error.param == "top_k"
+    assert place.transport.asked == []
+
+
 async def test_tokens_are_estimated_here_where_the_provider_cannot_count():
     said = {"model": "m", "messages": [{"role": "user", "content": "Hi there"}]}
     made = call()
@@ -231,3 +246,105 @@ async def test_a_stream_for_another_format_is_translated():
     reply.stream.attach(sink)
     assert sink.data.startswith(b"event: message_start")
     assert b"Hello" in sink.data
+
+
+# --- Where a hard budget bounds the answer -------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+async def test_a_chat_without_a_maximum_gets_the_cap_in_the_vendors_field(field: str):
+    made, place = call(), target(GOOD, output_field=field)
+    made.output_cap = 77
+    await run(made, place)
+    sent = msgspec.json.decode(place.transport.asked[0].body)
+    assert sent == {**msgspec.json.decode(made.body), field: 77}
+
+
+@pytest.mark.parametrize(
+    ("surface", "field", "said"),
+    [
+        (completions, "max_tokens", {"prompt": "Hi"}),
+        (responses, "max_output_tokens", {"input": "Hi"}),
+    ],
+)
+async def test_other_operations_get_the_cap_in_their_own_field(surface, field, said):
+    made, place = call(), target(DOWN)
+    made.operation, made.output_cap = surface.NAME, 77
+    made.body = msgspec.json.encode({"model": "m", **said})
+    await failure(made, place, surface=surface)
+    assert msgspec.json.decode(place.transport.asked[0].body)[field] == 77
+
+
+async def test_embeddings_have_no_output_to_cap():
+    from gatemill.wire import embeddings
+
+    made, place = call(), target(DOWN)
+    made.operation, made.output_cap = "embeddings", 77
+    made.body = msgspec.json.encode({"model": "m", "input": "Hi"})
+    await failure(made, place, surface=embeddings)
+    assert place.transport.asked[0].body == made.body
+
+
+@pytest.mark.parametrize(("own", "sent"), [(None, 77), (5, 5)])
+async def test_a_translated_request_gets_the_cap_unless_it_has_one(own: int | None, sent: int):
+    made = call(**({} if own is None else {"max_completion_tokens": own}))
+    made.output_cap = 77
+    place = msgspec.structs.replace(target(DOWN), dialect=anthropic)
+    await failure(made, place)
+    assert msgspec.json.decode(place.transport.asked[0].body)["max_tokens"] == sent
+
+
+# --- What a count of tokens falls back to ----------------------------------------------------------
+
+
+async def test_tokens_are_estimated_when_those_who_can_count_fail():
+    said = {"model": "m", "messages": [{"role": "user", "content": "Hi there"}]}
+    made = call()
+    made.operation, made.body = count_tokens.NAME, msgspec.json.encode(said)
+    counts = target(DOWN, native=frozenset((count_tokens.NAME,)))
+    silent = target(name="b")
+    reply = await run(made, counts, silent, surface=count_tokens)
+    assert msgspec.json.decode(reply.body)["input_tokens"] > 0
+    assert [tried.error for tried in made.attempts] == ["upstream_overloaded", ""]
+    assert silent.transport.asked == []
+
+
+@pytest.mark.parametrize("down", [DOWN, Incoming(400, {}, b"{}")])
+async def test_or_they_are_not_where_nobody_is_left_or_the_caller_is_wrong(down):
+    said = {"model": "m", "messages": [{"role": "user", "content": "Hi there"}]}
+    made = call()
+    made.operation, made.body = count_tokens.NAME, msgspec.json.encode(said)
+    counts = target(down, native=frozenset((count_tokens.NAME,)))
+    places = (counts,) if down is DOWN else (counts, target(name="b"))
+    await failure(made, *places, surface=count_tokens)
+    assert len(made.attempts) == 1
+
+
+# --- Speed -----------------------------------------------------------------------------------------
+
+RESILIENCE_CALLS_MAX = 15  # Python calls of a warm chat beyond asking its only target
+_ROOT = Path(gatemill.__file__).parent
+_RESILIENCE = ("course", "lane", "keys", "outcome")
+_RESILIENCE += ("breaker", "retry_budget", "backoff", "adaptive", "ewma")
+
+
+async def test_a_warm_chat_pays_few_calls_for_resilience_and_waits_for_nothing():
+    place, trying = target(GOOD, GOOD), Trying()
+    await attempt([place], chat, call(), trying.tries)
+    counted: collections.Counter[str] = collections.Counter()
+
+    def count(frame, event, _):
+        path = Path(frame.f_code.co_filename)
+        ours = path.is_relative_to(_ROOT) and path.stem in _RESILIENCE
+        if event == "call" and (ours or frame.f_code.co_name in {"attempt", "_attempt"}):
+            counted[f"{path.stem}.{frame.f_code.co_qualname}"] += 1
+
+    warm = attempt([place], chat, call(), trying.tries)
+    sys.setprofile(count)
+    try:
+        with pytest.raises(StopIteration) as done:
+            warm.send(None)  # it ends in the first step: nothing suspends but the transport
+    finally:
+        sys.setprofile(None)
+    assert done.value.value.body == GOOD.body
+    assert 0 < counted.total() <= RESILIENCE_CALLS_MAX, counted

@@ -141,6 +141,19 @@ async def test_an_empty_answer_that_is_complete_is_an_answer():
     assert stage.sink.closed == stage.settled == [None]
 
 
+async def test_an_answer_that_ends_before_any_content_is_an_answer_when_it_says_so():
+    stage = Stage()
+    start = await stage.started()
+    stage.source.say(USAGE + DONE)
+    await asyncio.sleep(0)
+    assert not start.done()
+    stage.source.end()
+    await start
+    stage.open_door()
+    assert stage.sink.data == DONE + TAIL
+    assert stage.sink.closed == stage.settled == [None]
+
+
 async def test_a_failure_after_content_closes_once_without_a_tail():
     stage = await flowing()
     error = UpstreamInterrupted("cut")

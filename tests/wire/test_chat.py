@@ -197,3 +197,16 @@ def test_usage_is_written_only_for_those_who_asked():
     said = msgspec.json.decode(usage.removeprefix(b"data: "))
     assert (said["id"], said["choices"], said["usage"]["total_tokens"]) == ("c", [], 3)
     assert mark == writer.finish(None) == b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "user"),
+    [
+        ({}, ""),
+        ({"user": "u"}, "u"),
+        ({"user": None, "safety_identifier": None}, ""),
+        ({"user": "u", "safety_identifier": "s"}, "s"),
+    ],
+)
+def test_the_head_names_the_end_user(said, user):
+    assert head(**said).user == user

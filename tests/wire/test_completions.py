@@ -236,3 +236,16 @@ def test_an_answer_of_another_shape_is_the_providers_fault(answer):
         completions.from_chat(answer, call, USAGE)
     with pytest.raises(UpstreamBadReply):
         completions.writer(call).write(answer)
+
+
+@pytest.mark.parametrize(
+    ("said", "user"),
+    [({}, ""), ({"user": "u"}, "u"), ({"user": "u", "safety_identifier": "s"}, "s")],
+)
+def test_the_head_names_the_end_user(said, user):
+    assert head(**said).user == user
+
+
+def test_the_end_user_is_carried_to_the_hub():
+    call = call_for(completions, {"model": "m", "prompt": "p", "safety_identifier": "s"})
+    assert completions.to_chat(call.body, call)["safety_identifier"] == "s"

@@ -65,3 +65,11 @@ def test_there_is_no_other_way_than_the_native_one():
     ):
         with pytest.raises(UnsupportedOperation):
             attempt()
+
+
+@pytest.mark.parametrize(
+    ("said", "user"),
+    [({}, ""), ({"user": "u"}, "u"), ({"user": "u", "safety_identifier": "s"}, "s")],
+)
+def test_the_head_names_the_end_user(said, user):
+    assert embeddings.head(body(input="a", **said)).user == user

@@ -151,3 +151,22 @@ def test_a_body_is_plain_when_no_field_that_we_read_can_stand_twice(body, plain)
 def test_renaming_changes_the_model_alone(more, model):
     body = msgspec.json.encode({**more, "model": "m"})
     assert msgspec.json.decode(fields.renamed(body, "m", model)) == {**more, "model": model}
+
+
+# --- A cap on the answer -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"model":"m"}', b'{"max_tokens":9,"model":"m"}'),
+        (b' \n{"model":"m"}', b'{"max_tokens":9,"model":"m"}'),
+        (b'{"model":"m","max_tokens":5}', b'{"model":"m","max_tokens":5}'),
+        (b'{"model":"m","max_tokens":null}', b'{"model":"m","max_tokens":9}'),
+        (b'{"model":"max_tokens"}', b'{"model":"max_tokens","max_tokens":9}'),
+        (b'{"max_token\\u0073":5}', b'{"max_token\\u0073":5}'),
+        (b'{"model":"\\u00e9"}', b'{"model":"\\u00e9","max_tokens":9}'),
+    ],
+)
+def test_a_cap_is_put_where_the_caller_has_none(body: bytes, expected: bytes):
+    assert fields.capped(body, "max_tokens", 9) == expected

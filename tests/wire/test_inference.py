@@ -21,6 +21,7 @@ from gatemill.core.errors import (
 from gatemill.core.ports import Surface
 from gatemill.providers import echo, openai
 from gatemill.upstream.inline import Inline
+from gatemill.upstream.lane import Lane, LaneSettings
 from gatemill.wire import inference
 
 BODY = {"text": "hello", "model": "m"}
@@ -32,6 +33,7 @@ TARGET = Target(
     timeouts=Timeouts(),
     price=None,
     settings=TargetSettings(),
+    lane=Lane("p/m", LaneSettings(), None),
 )
 
 
@@ -117,6 +119,18 @@ def test_the_answer_tells_its_text_model_tokens_and_time():
         "tokens_used": 7,
         "processing_time_ms": 1250.0,
     }
+
+
+def test_the_answer_names_the_version_of_an_experiment():
+    call = call_for(inference, BODY)
+    call.attempts = [Attempt(target=TARGET, number=1, started_s=call.started_s)]
+    completion = {"choices": [{"message": {"content": "hi"}}]}
+    assert "model_version" not in msgspec.json.decode(
+        inference.from_chat(completion, call, Usage())
+    )
+    call.version = "v2"
+    said = msgspec.json.decode(inference.from_chat(completion, call, Usage()))
+    assert said["model_version"] == "v2"
 
 
 def test_a_refusal_is_a_result_and_an_unnamed_model_is_the_one_asked_for():

@@ -131,3 +131,11 @@ def test_an_error_inside_a_200_is_no_answer():
 def test_what_is_no_message_is_a_bad_reply(body):
     with pytest.raises(UpstreamBadReply):
         messages.usage(body)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "user"),
+    [(..., ""), (None, ""), ({}, ""), ({"user_id": None}, ""), ({"user_id": "u"}, "u")],
+)
+def test_the_head_names_the_end_user(metadata, user):
+    assert messages.head(body_of(metadata=metadata)).user == user

@@ -117,3 +117,11 @@ def test_an_error_inside_a_200_is_told_from_a_broken_answer():
     answer = {**ANSWER, "error": {"code": "server_error", "message": "m"}}
     with pytest.raises(UpstreamBadReply, match="200 with an error"):
         responses.usage(msgspec.json.encode(answer))
+
+
+@pytest.mark.parametrize(
+    ("said", "user"),
+    [({}, ""), ({"user": "u"}, "u"), ({"user": "u", "safety_identifier": "s"}, "s")],
+)
+def test_the_head_names_the_end_user(said, user):
+    assert call_for(responses, {**BODY, **said}).head.user == user

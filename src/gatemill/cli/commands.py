@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatemill import __version__
-from gatemill.cli import chat, check, config, fake_provider, init, keys, models, serve
+from gatemill.cli import chat, check, config, db, fake_provider, init, keys, models, reload, serve
 from gatemill.cli.terminal import print_text
 
 # Without rich's markup `--help` costs a third: 0.12 s of CPU instead of 0.5 (Python 3.11, 2026-11).
@@ -20,10 +20,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("reload")(reload.reload)
 app.command("init")(init.init)
 app.command("check")(check.check)
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(db.app, name="db")
 app.command("models")(models.models)
 app.command("chat")(chat.chat)
 app.command("fake-provider")(fake_provider.fake_provider)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gatemill.cli.failure import Failure
-from gatemill.cli.terminal import note, print_json, print_table, print_text, settings
+from gatemill.cli.ledger_access import AsJson, Config, DataDir, with_ledger
+from gatemill.cli.terminal import note, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from gatemill.core.call import Key
     from gatemill.ledger.keys import ListedKey, NewKey
     from gatemill.ledger.ledger import Ledger
-
-T = TypeVar("T")
 
 _LIST_MAX = 10_000
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
@@ -27,9 +24,6 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 app = typer.Typer(
     help="Create, list, rotate and revoke keys.", no_args_is_help=True, rich_markup_mode=None
 )
-Config = Annotated[Path | None, typer.Option(help="Configuration file.")]
-DataDir = Annotated[str | None, typer.Option(help="Folder of the database.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("create")
@@ -51,7 +45,7 @@ def create(
         until_s = None if lifetime_s is None else now_s + lifetime_s
         return await ledger.create_key(name, names, admin=admin, expires_s=until_s)
 
-    _show_new(_with_ledger(config, data_dir, work, makes=True))
+    _show_new(with_ledger(config, data_dir, work, makes=True))
 
 
 @app.command("ls")
@@ -62,7 +56,7 @@ def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False)
     async def work(ledger: Ledger, now_s: float) -> tuple[list[ListedKey], float]:
         return await ledger.list_keys(_LIST_MAX), now_s
 
-    found, now_s = _with_ledger(config, data_dir, work)
+    found, now_s = with_ledger(config, data_dir, work)
     if as_json:
         print_json([_as_json(one.key, now_s, last_used=one.last_used_s) for one in found])
         return
@@ -95,7 +89,7 @@ def rotate(
     async def work(ledger: Ledger, now_s: float) -> NewKey:
         return await ledger.rotate_key(_id(key_id), grace_s)
 
-    new = _with_ledger(config, data_dir, work)
+    new = with_ledger(config, data_dir, work)
     _show_new(new)
     note(f"{_id(key_id)} works for {grace} more.")
 
@@ -111,42 +105,8 @@ def revoke(
     async def work(ledger: Ledger, now_s: float) -> Key:
         return await ledger.revoke_key(_id(key_id))
 
-    key = _with_ledger(config, data_dir, work)
+    key = with_ledger(config, data_dir, work)
     note(f"{key.id} ({key.name}) works no longer.")
-
-
-def _with_ledger(
-    config: Path | None,
-    data_dir: str | None,
-    work: Callable[[Ledger, float], Awaitable[T]],
-    *,
-    makes: bool = False,
-) -> T:
-    """What `work` gives for the ledger and the time. Only with `makes` may the database be new."""
-    import asyncio
-
-    from gatemill.core.clock import SystemClock
-    from gatemill.ledger.ledger import Ledger
-    from gatemill.ledger.sqlite import database_path
-
-    loaded = settings(config, {"server.data_dir": data_dir}, ask_servers=False)
-    folder, url = loaded.settings.data_dir, loaded.settings.stores.database or None
-    file = database_path(folder, url)
-    if not makes and not file.exists():
-        raise Failure(
-            f"there is no database at {file}",
-            fix="gatemill keys create NAME makes it, or name the folder with --data-dir",
-        )
-    clock = SystemClock()
-
-    async def run() -> T:
-        ledger = Ledger.open(folder, url, clock)
-        try:
-            return await work(ledger, clock.unix_s())
-        finally:
-            await ledger.close()
-
-    return asyncio.run(run())
 
 
 def _show_new(new: NewKey) -> None:

@@ -21,7 +21,22 @@ def serve(
     data_dir: Annotated[
         str | None, typer.Option(help="Folder of the database and the development key.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer; several need Redis to count in.")
+    ] = None,
+    watch: Annotated[
+        bool | None,
+        typer.Option(
+            "--watch/--no-watch", help="Load the configuration again when its file changes."
+        ),
+    ] = None,
 ) -> None:
     """Start the gateway."""
-    flags = {"server.host": host, "server.port": port, "server.data_dir": data_dir}
+    flags = {
+        "server.host": host,
+        "server.port": port,
+        "server.data_dir": data_dir,
+        "server.workers": workers,
+        "server.watch": watch,
+    }
     raise typer.Exit(serving.run({"config": config, **flags}))

@@ -149,6 +149,7 @@ class Attempt(Struct):
     error: str = ""  # public code, "" when it succeeded
     usage: Usage | None = None
     events: int = 0  # sent to the caller; about one token each where the usage never came
+    slot: int = -1  # where the ledger keeps it in case we die; -1: nowhere
 
 
 class Call(Struct):
@@ -169,10 +170,12 @@ class Call(Struct):
     conversation: str = ""  # X-Conversation-ID; the same
     seed: str = ""  # what weighted choices hash: the caller's X-Request-Id, else our own id
     hold: Hold | None = None  # what admission reserved
+    reserve_microusd: int = 0  # of that, the money for one attempt
     output_cap: int | None = None  # output tokens to ask for where a hard budget must bound them
     version: str = ""  # name of the experiment's arm
     reason: str = ""  # why this target, in a few words: "weight", "simple", "latency"
     cache: str = ""  # "", "miss", "hit", "stale" or "coalesced"
+    cache_age_s: float | None = None  # how long ago the cached answer was made
     decision: str = ""  # JSON of what was weighed, for explaining it later; "" when nothing was
 
 

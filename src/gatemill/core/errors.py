@@ -15,7 +15,8 @@ class GatemillError(Exception):
     Class attributes: `code` (what clients switch on), `status` (HTTP), `type` (OpenAI's error type),
     `anthropic_type` (the same on /v1/messages), `retry` (None leaves the choice to the SDK's rules,
     True or False is sent as `x-should-retry`), `falls_back` (the next target may be tried).
-    Instance attributes: `message`, `param` (the field at fault), `retry_after_s` (seconds).
+    Instance attributes: `message`, `param` (the field at fault), `retry_after_s` (seconds),
+    `headers` (further header lines of the answer, each ending in CRLF).
     """
 
     code: ClassVar[str] = "internal_error"
@@ -32,6 +33,7 @@ class GatemillError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.headers = b""
 
 
 # --- The caller's mistakes -------------------------------------------------------------------
@@ -257,6 +259,16 @@ class IdempotencyKeyBusy(GatemillError):
     retry = True
 
 
+class IdempotencyAnswerLost(GatemillError):
+    """The request with this Idempotency-Key was answered, and its answer was too large to keep."""
+
+    code = "idempotency_answer_lost"
+    status = 409
+    type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    retry = False
+
+
 class Conflict(GatemillError):
     """The object exists already, or is in use."""
 
@@ -373,6 +385,16 @@ class DeadlineExceeded(GatemillError):
     status = 504
     type = "server_error"
     anthropic_type = "timeout_error"
+
+
+class CacheMiss(GatemillError):
+    """The caller asked for a kept answer only (`Cache-Control: only-if-cached`), and there is none."""
+
+    code = "cache_miss"
+    status = 504
+    type = "invalid_request_error"
+    anthropic_type = "not_found_error"
+    retry = False
 
 
 class Overloaded(GatemillError):

@@ -5,6 +5,7 @@ Rule: data only. `policy` decides, an engine of `kv` keeps the numbers, `gateway
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -155,3 +156,26 @@ def merged(own: Limits, default: Limits) -> Limits:
 
 def _first(own: int | None, default: int | None) -> int | None:
     return default if own is None else own
+
+
+class Alert(Struct, frozen=True):
+    """A budget has reached one of its shares. At most one for each window and share."""
+
+    scope: str
+    scope_id: str
+    period: str
+    window_start_s: float  # Unix time; 0 for "total"
+    share: float
+    limit_microusd: int
+    spent_microusd: int
+    created_s: float  # Unix time
+    tries: int = 0  # deliveries that failed
+
+
+Spent = Callable[[Rule, float, float], Awaitable[int]]
+"""Micro-dollars that the ledger holds for a rule's scope, of requests that arrived in [start, end),
+Unix time. Raises GatemillError when the ledger cannot say."""
+
+Crossed = Callable[[Rule, float, int, float], None]
+"""Told once per window and share by each process: the rule, the window's start (Unix time), the
+micro-dollars spent, and the share of `rule.alert_at` that they reach. Must not raise."""

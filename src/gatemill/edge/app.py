@@ -21,7 +21,7 @@ from gatemill.core.errors import (
     NotFound,
     PermissionDenied,
 )
-from gatemill.edge import describe, failures, hot, models, socket
+from gatemill.edge import config_routes, describe, failures, hot, models, socket
 from gatemill.edge.arrival import bearer
 from gatemill.edge.asgi import HotResponse
 from gatemill.gateway.identify import identify
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import Key
     from gatemill.edge.door import Door
+    from gatemill.edge.reload import Reloader
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,6 +42,7 @@ class Shown:
 
     def __init__(self, *, healthy: Callable[[], bool], open_metrics: bool) -> None:
         self.door: Door
+        self.reloader: Reloader | None = None  # set with the door, where there is one
         self.healthy = healthy
         self.open_metrics = open_metrics  # /metrics without a key: only where nobody else can reach
 
@@ -60,6 +62,7 @@ def build(shown: Shown, *, with_docs: bool) -> FastAPI:
     _add_hot(app, shown)
     _add_models(app, shown)
     _add_health(app, shown)
+    config_routes.add(app, shown)
     if with_docs:
         _add_docs(app)
 

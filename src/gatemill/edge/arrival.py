@@ -18,6 +18,7 @@ from gatemill.core.errors import (
 from gatemill.gateway.parts import Caller
 
 _ID = re.compile(rb"[\w-]{1,64}")
+_NAME = re.compile(rb"[\x21-\x7e]{1,200}")  # of an end user or a conversation
 _BETA = re.compile(rb"[\w.,; -]{1,512}")
 _UPGRADE = re.compile(rb"^upgrade(?=[ \t]*:)", re.IGNORECASE | re.MULTILINE)
 _TIMEOUT_S_MAX = 86_400.0
@@ -32,12 +33,15 @@ class Arrival:
         "authorization",
         "beta",
         "body_bytes",
+        "cache_control",
         "client_id",
+        "conversation",
         "encoding",
         "expects",
         "header_bytes",
         "header_count",
         "http10",
+        "idempotency_key",
         "keeps",
         "length",
         "path",
@@ -47,6 +51,7 @@ class Arrival:
         "started_s",
         "timeout",
         "upgrade",
+        "user",
     )
 
     def __init__(self, started_s: float) -> None:
@@ -61,6 +66,7 @@ class Arrival:
         self.keeps = False  # the connection may go on after the answer
         self.authorization = self.secret = self.client_id = self.encoding = b""
         self.beta = self.retries = self.timeout = self.upgrade = b""
+        self.user = self.conversation = self.cache_control = self.idempotency_key = b""
         self.refusal: GatemillError | None = None  # first reason to say no; known at the end
         self._host: bytes | None = None
         self._parts: list[bytes] = []
@@ -132,6 +138,14 @@ class Arrival:
             caller.timeout_s = _seconds(self.timeout)
         if self.beta and _BETA.fullmatch(self.beta):
             caller.headers = (("anthropic-beta", self.beta.decode()),)
+        if self.user and _NAME.fullmatch(self.user):
+            caller.user = self.user.decode()
+        if self.conversation and _NAME.fullmatch(self.conversation):
+            caller.conversation = self.conversation.decode()
+        if self.cache_control:
+            caller.cache_control = self.cache_control.decode("latin-1")
+        if self.idempotency_key:
+            caller.idempotency_key = self.idempotency_key.decode("latin-1")
         return caller
 
     def _hostname(self) -> str:
@@ -148,6 +162,10 @@ _ATTRIBUTES = {
     b"x-stainless-retry-count": "retries",
     b"x-stainless-read-timeout": "timeout",
     b"upgrade": "upgrade",
+    b"x-user-id": "user",
+    b"x-conversation-id": "conversation",
+    b"cache-control": "cache_control",
+    b"idempotency-key": "idempotency_key",
 }
 
 

@@ -63,7 +63,7 @@ def header_lines(error: GatemillError) -> bytes:
         lines += b"x-should-retry: %b\r\n" % (b"true" if error.retry else b"false")
     if isinstance(error, InvalidApiKey):
         lines += b'www-authenticate: Bearer realm="gatemill"\r\n'
-    return lines
+    return lines + error.headers
 
 
 def _openai(error: GatemillError) -> dict[str, Any]:

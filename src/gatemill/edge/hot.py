@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gatemill.core.errors import GatemillError
 from gatemill.edge import failures
+from gatemill.gateway import standing
 from gatemill.gateway.pipeline import answer
 from gatemill.gateway.settle import refused
 
 if TYPE_CHECKING:
-    from gatemill.core.call import Reply
+    from gatemill.core.call import Call, Reply
     from gatemill.core.ports import Stream
     from gatemill.gateway.parts import Caller, Gateway
 
@@ -97,7 +98,6 @@ def refused_unread(
 def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str) -> bytes:
     call = reply.call
     attempts = call.attempts
-    last = attempts[-1]
     elapsed_s = gateway.now() - call.started_s
     upstream_s = 0.0
     for attempt in attempts:
@@ -109,7 +109,7 @@ def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str
         % (
             _JSON if reply.stream is None else _STREAM,
             call.id.encode(),
-            last.target.label.encode(),
+            (attempts[-1].target.label if attempts else call.cache).encode(),
             len(attempts),
             (elapsed_s - upstream_s) * 1e3,
             gateway.version.encode(),
@@ -119,21 +119,43 @@ def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str
     cost = reply.cost_microusd
     if cost is not None:
         block += b"x-gatemill-cost-usd: %d.%06d\r\n" % divmod(cost, 1_000_000)
+    if call.hold is not None:
+        block += standing.headers(call.hold)
     if family == "anthropic":
         block += b"request-id: %b\r\n" % call.id.encode()
     if client_request_id:
         block += b"x-client-request-id: %b\r\n" % client_request_id.encode()
-    if call.reported:
-        # The names are the caller's own words: nothing of them may end the header.
-        names = ",".join(call.reported)[:_NAMES_CHARS_MAX].encode("ascii", "replace")
-        block += b"x-gatemill-unsupported: %b\r\n" % _UNPRINTABLE.sub(b"?", names)
-    if last.usage is not None and last.usage.estimated:
+    if call.version or call.cache or call.reported or call.decision:
+        block += _remarks(call)
+    if attempts and (usage := attempts[-1].usage) is not None and usage.estimated:
         block += b"x-gatemill-usage: estimated\r\n"
     return block
 
 
+def _remarks(call: Call) -> bytes:
+    """Headers that most answers do not have."""
+    block = b""
+    if call.cache:
+        block += b"x-gatemill-cache: %b\r\n" % call.cache.encode()
+        if call.cache_age_s is not None:
+            block += b"age: %d\r\n" % call.cache_age_s
+    if call.version:
+        block += b"x-gatemill-model-version: %b\r\n" % _safe(call.version)
+    if call.decision:
+        block += b"x-gatemill-route: %b\r\n" % _safe(call.reason)
+    if call.reported:
+        # The names are the caller's own words: nothing of them may end the header.
+        block += b"x-gatemill-unsupported: %b\r\n" % _safe(",".join(call.reported))
+    return block
+
+
+def _safe(text: str) -> bytes:
+    """Text as the value of a header."""
+    return _UNPRINTABLE.sub(b"?", text[:_NAMES_CHARS_MAX].encode("ascii", "replace"))
+
+
 _NAMES_CHARS_MAX = 1000
-_UNPRINTABLE = re.compile(rb"[^\x21-\x7e]")
+_UNPRINTABLE = re.compile(rb"[^\x20-\x7e]")
 _JSON = b"content-type: application/json\r\n"
 _STREAM = (
     b"content-type: text/event-stream; charset=utf-8\r\n"

@@ -46,11 +46,11 @@ _encode = msgspec.json.Encoder().encode
 async def chat(door: Door, socket: WebSocket) -> None:
     """One WebSocket, from its handshake to its close."""
     secret = _secret(socket)
-    gateway = door.gateway
     try:
-        identify(gateway.keys, secret, gateway.clock.unix_s())
+        # Not kept in a name: this connection may outlive many a gateway.
+        identify(door.gateway.keys, secret, door.gateway.clock.unix_s())
     except GatemillError as error:
-        await _deny(gateway, socket, error)
+        await _deny(door.gateway, socket, error)
         return
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)

@@ -13,13 +13,18 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gatemill.core.call import Key, UsageRow
+    from gatemill.core.call import Key
     from gatemill.core.clock import Clock
     from gatemill.core.ports import Surface
-    from gatemill.gateway.admit import Gate
+    from gatemill.gateway.admit import Admission, Gate
+    from gatemill.gateway.books import Books
+    from gatemill.gateway.idempotency import Idempotency
     from gatemill.gateway.plan import Routes
+    from gatemill.gateway.recall import Recall
+    from gatemill.gateway.shadow import Shadows
     from gatemill.observe.access import AccessLog
     from gatemill.observe.metrics import Meter
+    from gatemill.upstream.attempt import Tries
 
 
 class Keys(Protocol):
@@ -36,8 +41,13 @@ class Gateway(Struct, frozen=True):
     keys: Keys
     gate: Gate
     routes: Routes
+    admission: Admission
+    recall: Recall
+    idempotency: Idempotency
+    shadows: Shadows
+    tries: Tries
+    books: Books
     surfaces: Mapping[str, Surface]
-    record: Callable[[UsageRow], None]  # the ledger; kept over kill -9 once it returns
     meter: Meter
     access: AccessLog
     clock: Clock
@@ -59,3 +69,7 @@ class Caller(Struct):
     retries: int = 0
     timeout_s: float | None = None  # the SDK's own patience, a hint for the deadline
     headers: tuple[tuple[str, str], ...] = ()  # those a provider may see
+    user: str = ""  # X-User-ID: decides an experiment's arm, and nothing else
+    conversation: str = ""  # X-Conversation-ID: the same
+    cache_control: str = ""
+    idempotency_key: str = ""

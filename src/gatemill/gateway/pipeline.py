@@ -9,16 +9,19 @@ import msgspec
 
 from gatemill.core.call import Call, Reply
 from gatemill.core.errors import ClientGone, GatemillError, InternalError
+from gatemill.gateway.admit import admit
 from gatemill.gateway.identify import identify
-from gatemill.gateway.plan import plan
+from gatemill.gateway.plan import decision, plan
 from gatemill.gateway.settle import refused, settle
 from gatemill.upstream.attempt import attempt
+from gatemill.wire import cache_control
 from gatemill.wire.body import check, check_depth
 
 if TYPE_CHECKING:
     from gatemill.core.call import Key
     from gatemill.core.ports import Surface
     from gatemill.gateway.parts import Caller, Gateway
+    from gatemill.gateway.plan import Plan
 
 
 async def answer(
@@ -32,7 +35,7 @@ async def answer(
     surface = gateway.surfaces[operation]
     try:
         key = identify(gateway.keys, caller.secret, gateway.clock.unix_s())
-        call = _read(gateway, surface, body, caller, call_id, key)
+        call = read(gateway, surface, body, caller, call_id, key)
         gateway.gate.enter()
     except GatemillError as error:
         refused(gateway, operation, caller, call_id, error)
@@ -41,9 +44,16 @@ async def answer(
     reply: Reply | None = None
     failure: GatemillError | None = None
     try:
-        route, targets = plan(gateway.routes, key, call)
-        label = route.name
-        reply = await attempt(targets, surface, call, gateway.now)
+        now_s = gateway.now()
+        chosen = plan(gateway.routes, key, call, now_s)
+        label = chosen.route.name
+        if chosen.considered:
+            _remark(call, chosen)
+        await admit(gateway.admission, call, chosen, now_s)
+        if chosen.route.cache is None and chosen.shadow is None:
+            reply = await attempt(chosen.targets, surface, call, gateway.tries)
+        else:
+            reply = await _recalled(gateway, surface, call, chosen, caller)
     except GatemillError as error:
         failure = error
         raise
@@ -61,9 +71,10 @@ async def answer(
     return reply
 
 
-def _read(
+def read(
     gateway: Gateway, surface: Surface, body: bytes, caller: Caller, call_id: str, key: Key
 ) -> Call:
+    """The call inside a body. Raises InvalidRequest and its kinds."""
     check(body)
     head = surface.head(body)
     check_depth(body, gateway.json_depth_max)
@@ -80,7 +91,39 @@ def _read(
         arrived_at=gateway.clock.unix_s() - (gateway.now() - caller.started_s),
         key=key,
         headers=caller.headers,
+        user=head.user or caller.user,
+        conversation=caller.conversation,
+        seed=caller.client_request_id or call_id,
     )
+
+
+def _remark(call: Call, chosen: Plan) -> None:
+    """The call says why it goes where it goes."""
+    call.version, call.reason = chosen.version, chosen.reason
+    call.decision = decision(chosen)
+
+
+async def _recalled(
+    gateway: Gateway, surface: Surface, call: Call, chosen: Plan, caller: Caller
+) -> Reply:
+    if chosen.shadow is not None:
+        gateway.shadows.begin(gateway, surface, call, chosen.shadow)
+    if chosen.route.cache is None:
+        return await attempt(chosen.targets, surface, call, gateway.tries)
+    control = cache_control.parse(caller.cache_control)
+    answers = answers_of(chosen)
+    return await gateway.recall.answer(
+        chosen.route,
+        call,
+        control,
+        answers,
+        lambda: attempt(chosen.targets, surface, call, gateway.tries),
+    )
+
+
+def answers_of(chosen: Plan) -> str:
+    """What decides an answer besides the question: who may give it."""
+    return " ".join(sorted(target.label for target in chosen.targets))
 
 
 def _fault(call: Call, now_s: float) -> InternalError:
@@ -105,11 +148,10 @@ def _tail(
 ) -> bytes:
     """Settles a stream. The last bytes are a comment, which every client of SSE skips."""
     cost = _finish(gateway, call, caller, label, error)
-    last = call.attempts[-1]
     said = {
         "cost_microusd": cost,
         "request_id": call.id,
-        "model": last.target.label,
+        "model": call.attempts[-1].target.label if call.attempts else call.head.model,
         "attempts": len(call.attempts),
     }
     return b": gatemill %b\n\n" % msgspec.json.encode(said)

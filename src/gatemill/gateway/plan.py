@@ -1,119 +1,312 @@
-"""Stage 5: model name -> targets, in the order in which they will be tried.
+"""Stage 3: model name -> targets, in the order in which they will be tried, and why.
 
-Rule: everything is computed when configuration loads, except names that only a pattern knows.
+Rule: a pure function of the configuration, the key, the call and the state of the lanes. The seed
+of every choice is the call's, never the time.
 """
 
 from __future__ import annotations
 
-import re
-from fnmatch import fnmatchcase
+from math import inf
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
-from gatemill.core.call import target_label
-from gatemill.core.errors import InvalidValue, ModelNotFound
-from gatemill.policy import choose
+from gatemill.core.call import Usage
+from gatemill.core.errors import ContextLengthExceeded, InvalidValue, ModelNotFound
+from gatemill.core.money import PICO_PER_MICRO
+from gatemill.gateway.routes import (
+    NAMES_MAX,
+    CacheRoute,
+    Route,
+    Routes,
+    ShadowRoute,
+    allows,
+)
+from gatemill.policy import choose, complexity, context, experiment
+from gatemill.policy.complexity import Reading
+from gatemill.policy.price import cost_pico
+from gatemill.policy.tokens import estimate_prompt
+from gatemill.wire import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from gatemill.core.call import Call, Key, Target
+    from gatemill.core.ports import Json
 
-    from gatemill.core.call import Call, Key, Price, Target
+__all__ = (
+    "NAMES_MAX",
+    "CacheRoute",
+    "Considered",
+    "Plan",
+    "Route",
+    "Routes",
+    "ShadowRoute",
+    "allows",
+    "decision",
+    "plan",
+)
 
-# Names that reach a provider through a pattern end up in headers, paths and logs.
-# A segment of dots would climb out of the path that the provider's URL begins with.
-_NAME = re.compile(r"(?!(?:.*/)?\.{1,2}(?:/|$))[\w.:/@+=~-]{1,200}", re.ASCII)
-NAMES_MAX = 1024  # names bound through patterns that are remembered; then they are bound anew
-
-
-class Route(Struct, frozen=True):
-    """One configured name."""
-
-    name: str  # a model name, or a pattern with *; also the metric label
-    targets: tuple[Target, ...]
-    weights: tuple[float, ...] | None = None  # None: tried in order
-    fallbacks: tuple[Target, ...] = ()  # targets of the fallback models, in order
-    created: int = 0  # Unix time for GET /v1/models
-    owner: str = ""  # provider names, for GET /v1/models
-    output_max: int | None = None  # most output tokens that a request may ask for
+_NO_OUTPUT = frozenset(("embeddings", "count_tokens"))
+_EVERYTHING = ("*",)
 
 
-class Routes:
-    """All configured names."""
+class Considered(Struct, frozen=True, omit_defaults=True):
+    """One target that was weighed."""
 
-    def __init__(self, routes: Sequence[Route], price: Callable[[str, str], Price | None]) -> None:
-        """`price` gives the price of (provider, model) for names bound through patterns."""
-        self.exact = {route.name: route for route in routes if "*" not in route.name}
-        patterns = [route for route in routes if "*" in route.name]
-        # The longest pattern says most; sorting is stable, so the file's order decides ties.
-        self.patterns = sorted(patterns, key=lambda route: -len(route.name))
-        self._price = price
-        self._bound: dict[str, Route] = {}  # written and read by find; bounded by NAMES_MAX
-
-    def find(self, name: str) -> Route | None:
-        """The route of a model name."""
-        route = self.exact.get(name) or self._bound.get(name)
-        if route is not None:
-            return route
-        if not _NAME.fullmatch(name):
-            return None
-        for pattern in self.patterns:
-            if _fits(name, pattern.name):
-                if len(self._bound) >= NAMES_MAX:
-                    self._bound.clear()
-                route = self._bound[name] = self._bind(pattern, name)
-                return route
-        return None
-
-    def visible(self, key: Key) -> Mapping[str, Route]:
-        """The exact names that `key` may call."""
-        return {name: route for name, route in self.exact.items() if allows(key, name)}
-
-    def _bind(self, route: Route, name: str) -> Route:
-        prefix = route.name.split("*", 1)[0]
-        rest = name.removeprefix(prefix) if prefix.endswith("/") else name
-        return replace(route, targets=tuple(self._named(t, rest) for t in route.targets))
-
-    def _named(self, target: Target, name: str) -> Target:
-        if target.model != "*":
-            return target
-        return replace(
-            target,
-            model=name,
-            price=self._price(target.provider, name),
-            label=target_label(target.provider, name),
-        )
+    target: str  # its label
+    # By the plan's reason: "weight" its weight, "latency" seconds, "cost" micro-dollars. None where
+    # nothing was computed, or the price is not known.
+    score: float | None = None
+    note: str = ""  # "ejected", "context too small", "fallback"
 
 
-def allows(key: Key, model: str) -> bool:
-    """Whether the key's scope holds the model."""
-    return any(
-        scope in ("*", model) or ("*" in scope and _fits(model, scope)) for scope in key.models
-    )
+class Plan(Struct, frozen=True):
+    """What will be tried, and why."""
+
+    route: Route  # the one that was asked for: metric label, limits, cache
+    targets: tuple[Target, ...]  # best first, then the fallbacks
+    version: str = ""  # the experiment's arm
+    reason: str = ""  # a few words: "only target", "arm v2, weight", "hard"
+    considered: tuple[Considered, ...] = ()
+    model: str = ""  # whose targets these are, where an arm or the complexity led on
+    complexity: Reading | None = None
+    shadow: ShadowRoute | None = None  # a copy of this call goes there
 
 
-def _fits(name: str, pattern: str) -> bool:
-    """Whether `name` matches; * is the only special character, in scopes as in [models]."""
-    return fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
+class _Decision(Struct, omit_defaults=True):
+    """What of a plan is kept with the request."""
+
+    reason: str
+    candidates: tuple[Considered, ...]
+    version: str = ""
+    model: str = ""
+    complexity: Reading | None = None
+    shadow: str = ""
 
 
-def plan(routes: Routes, key: Key, call: Call) -> tuple[Route, Sequence[Target]]:
-    """The route and the targets to try, best first. Raises ModelNotFound."""
-    name = call.head.model
+class _Candidate(Struct, eq=False):
+    """One target while it is weighed."""
+
+    target: Target
+    weight: float = 1.0
+    score: float | None = None
+    note: str = ""
+
+
+class _Body:
+    """What has to be read of a body, once and only where it decides something."""
+
+    __slots__ = ("_json", "_prompt_tokens", "call")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self._json: Json | None = None
+        self._prompt_tokens = -1
+
+    def json(self) -> Json:
+        if self._json is None:
+            self._json = fields.decode_object(self.call.body)
+        return self._json
+
+    def prompt_tokens(self) -> int:
+        if self._prompt_tokens < 0:
+            self._prompt_tokens = estimate_prompt(self.json())
+        return self._prompt_tokens
+
+    def output_max(self) -> int | None:
+        """The answer's limit; None where the caller names none."""
+        call = self.call
+        return 0 if call.operation in _NO_OUTPUT else call.head.output_max
+
+
+class _Way(Struct):
+    """From the name that was asked for to the one whose targets answer."""
+
+    leaf: Route
+    versions: str = ""
+    reasons: str = ""
+    reading: Reading | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def plan(routes: Routes, key: Key, call: Call, now_s: float) -> Plan:
+    """The targets to try, best first.
+
+    Raises ModelNotFound, InvalidValue for more output than the model gives, ContextLengthExceeded.
+    """
+    head = call.head
+    name = head.model
     route = routes.find(name)
-    if route is None or not (key.models == ("*",) or allows(key, name)):
+    if route is None or not (key.models == _EVERYTHING or allows(key, name)):
         raise ModelNotFound(
             f"The model `{name[:200]}` does not exist or this key may not use it."
             " GET /v1/models lists the names.",
             param="model",
         )
-    asked, allowed = call.head.output_max, route.output_max
+    asked, allowed = head.output_max, route.output_max
     if asked is not None and allowed is not None and asked > allowed:
         raise InvalidValue(
             f"`max_tokens`: this model gives at most {allowed} output tokens.", param="max_tokens"
         )
-    targets = route.targets
-    if route.weights is not None:
-        targets = choose.ordered(targets, route.weights, choose.unit(call.id))
-    return route, targets + route.fallbacks if route.fallbacks else targets
+    if route.is_plain:
+        return Plan(route, route.targets, "", "only target")
+    return _plan_for(routes, route, key, call, now_s)
+
+
+def _plan_for(routes: Routes, route: Route, key: Key, call: Call, now_s: float) -> Plan:
+    """The plan for a route with something to weigh. Raises ContextLengthExceeded."""
+    body = _Body(call)
+    seed = call.seed or call.id
+    way = _way(routes, route, key, body)
+    leaf = way.leaf
+    own = [_Candidate(t) for t in leaf.targets]
+    if leaf.weights is not None:
+        for candidate, weight in zip(own, leaf.weights, strict=True):
+            candidate.weight = weight
+    further = _further(leaf, route)
+    skipped: list[_Candidate] = []
+    if leaf.has_windows or route.has_windows:
+        own, further, skipped = _within(own, further, body)
+    ejected = _unready(own, now_s) + _unready(further, now_s)
+    reason = way.reasons
+    if len(leaf.targets) > 1:
+        # A model that leads on and says no strategy of its own leaves it to the one it leads to.
+        strategy = leaf.strategy if route.strategy == "weight" else route.strategy
+        own, how = _ordered(strategy, leaf, own, body, now_s)
+        reason = f"{reason}, {how}" if reason else how
+    final = own + further + ejected
+    shadow = route.shadow
+    if shadow is not None and choose.unit(f"{seed}\0shadow") >= shadow.share:
+        shadow = None
+    return Plan(
+        route=route,
+        targets=tuple(c.target for c in final),
+        version=way.versions,
+        reason=reason or "only target",
+        considered=tuple(Considered(c.target.label, c.score, c.note) for c in final + skipped),
+        model="" if leaf is route else leaf.name,
+        complexity=way.reading,
+        shadow=shadow,
+    )
+
+
+def decision(plan: Plan) -> str:
+    """What was weighed, as compact JSON; "" when there was nothing to weigh."""
+    told = any(one.note not in ("", "fallback") for one in plan.considered)
+    if len(plan.route.targets) == 1 and not told and plan.shadow is None:
+        return ""
+    return _encode(
+        _Decision(
+            reason=plan.reason,
+            candidates=plan.considered,
+            version=plan.version,
+            model=plan.model,
+            complexity=plan.complexity,
+            shadow=plan.shadow.model if plan.shadow else "",
+        )
+    ).decode()
+
+
+def _way(routes: Routes, route: Route, key: Key, body: _Body) -> _Way:
+    """Follows arms and complexity. Only the name that was asked for needs to be in the key's scope."""
+    way = _Way(route)
+    leaf = route
+    # It ends: settings/model_checks.py refuses circles.
+    while leaf.leads:
+        if leaf.experiment is not None:
+            unit = experiment.who(leaf.experiment, key.id, body.call)
+            chosen = experiment.arm(leaf.experiment, unit)
+            way.versions = f"{way.versions}/{chosen.name}" if way.versions else chosen.name
+            name, said = chosen.model, f"arm {chosen.name}"
+        else:
+            assert leaf.complexity is not None
+            way.reading = complexity.read(body.json())
+            is_hard = way.reading.score >= leaf.complexity.threshold
+            name = leaf.complexity.hard if is_hard else leaf.complexity.simple
+            said = "hard" if is_hard else "simple"
+        way.reasons = f"{way.reasons}, {said}" if way.reasons else said
+        way.leaf = leaf = routes.exact[name]
+    return way
+
+
+def _further(leaf: Route, route: Route) -> list[_Candidate]:
+    """Fallbacks of the model whose targets answer, then those of the one that was asked for."""
+    found = leaf.fallbacks
+    if leaf is not route and route.fallbacks:
+        tried = {target.label for target in leaf.targets + found}
+        found += tuple(target for target in route.fallbacks if target.label not in tried)
+    return [_Candidate(target, note="fallback") for target in found]
+
+
+def _within(
+    own: list[_Candidate], further: list[_Candidate], body: _Body
+) -> tuple[list[_Candidate], list[_Candidate], list[_Candidate]]:
+    """Those that the request fits, and those it does not. Where it fits none, the largest stay."""
+    tokens, output = body.prompt_tokens(), body.output_max()
+    every = own + further
+    windows = [c.target.context_tokens for c in every]
+    if all(context.is_hopeless(window, tokens) for window in windows):
+        raise ContextLengthExceeded(
+            f"The prompt has about {tokens} tokens, and the longest context of"
+            f" `{body.call.head.model[:200]}` is {max(filter(None, windows))}."
+            " Send less, or choose a model with a longer context."
+        )
+    kept = {c for c in every if context.fits(c.target.context_tokens, tokens, output)}
+    if not kept:
+        largest = max(filter(None, windows))
+        kept = {c for c in every if c.target.context_tokens == largest}
+    skipped = [c for c in every if c not in kept]
+    for candidate in skipped:
+        candidate.note = "context too small"
+    return [c for c in own if c in kept], [c for c in further if c in kept], skipped
+
+
+def _unready(candidates: list[_Candidate], now_s: float) -> list[_Candidate]:
+    """Takes those out whose lane lets nothing through now."""
+    out = [c for c in candidates if not c.target.lane.is_ready(now_s)]
+    for candidate in out:
+        candidate.note = "ejected"
+        candidates.remove(candidate)
+    return out
+
+
+def _ordered(
+    strategy: str, leaf: Route, own: list[_Candidate], body: _Body, now_s: float
+) -> tuple[list[_Candidate], str]:
+    """Best first, and the word for it."""
+    if strategy == "cost":
+        for candidate in own:
+            candidate.score = _cost_microusd(candidate.target, body)
+        return sorted(own, key=_by_cost), "cost"
+    if strategy == "order" or (strategy == "weight" and leaf.weights is None):
+        return own, "order"
+    shares = [c.target.lane.share(now_s) for c in own]
+    weights = [c.weight * share for c, share in zip(own, shares, strict=True)]
+    if strategy == "latency":
+        for candidate, share in zip(own, shares, strict=True):
+            # One that has just come back counts as busier than it is.
+            load_s = candidate.target.lane.load_s(now_s)
+            candidate.score = load_s / share if share > 0 else inf
+    else:
+        for candidate, weight in zip(own, weights, strict=True):
+            candidate.score = weight
+    drawn = choose.ordered(own, weights, choose.unit(body.call.seed or body.call.id))
+    if strategy != "latency":
+        return drawn, "weight"
+    return choose.soonest(drawn, [c.score or 0.0 for c in drawn]), "latency"
+
+
+def _cost_microusd(target: Target, body: _Body) -> float | None:
+    """What the request may cost there, by estimate; None when the price is not known."""
+    if target.price is None:
+        return None
+    output = body.output_max()
+    answer = context.OUTPUT_GUESS if output is None else output
+    usage = Usage(input=body.prompt_tokens(), output=answer * body.call.head.choices)
+    return cost_pico(target.price, usage) / PICO_PER_MICRO
+
+
+def _by_cost(candidate: _Candidate) -> float:
+    return inf if candidate.score is None else candidate.score

@@ -8,28 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatemill.core.call import Call, Head, Usage, UsageRow
-from gatemill.core.money import microusd
-from gatemill.policy.price import cost_pico
+from gatemill.core.call import Call, Head, Usage
+from gatemill.gateway.books import MAY_BE_BILLED, cost_of
 from gatemill.upstream.attempt import estimated
 
 if TYPE_CHECKING:
-    from gatemill.core.call import Attempt
+    from gatemill.core.call import Attempt, UsageRow
     from gatemill.core.errors import GatemillError
     from gatemill.gateway.parts import Caller, Gateway
 
 _NOTHING = Usage()
 _NO_HEAD = Head(model="")
-# The provider may have worked before these ended an attempt, and will bill for it.
-_MAY_BE_BILLED = frozenset(
-    (
-        "client_closed_request",
-        "internal_error",
-        "upstream_bad_reply",
-        "upstream_interrupted",
-        "upstream_timeout",
-    )
-)
 
 
 def settle(
@@ -41,14 +30,25 @@ def settle(
     """
     ended_s = gateway.now()
     total: int | None = 0
+    spent = tokens = 0
     upstream_s = 0.0
     row: UsageRow | None = None
     for attempt in call.attempts:
         row = _record(gateway, call, attempt)
         _count(gateway, label, row)
         cost = row.cost_microusd
-        total = None if cost is None or total is None else total + cost
+        if cost is None:
+            total = None
+        else:
+            spent += cost
+            total = None if total is None else total + cost
+        tokens += row.prompt_tokens + row.completion_tokens
         upstream_s += attempt.ended_s - attempt.started_s
+    if row is None and call.cache and error is None:
+        row = gateway.books.record_recalled(call, ended_s)
+    hold = call.hold
+    if hold is not None:
+        gateway.books.limiter.settle(hold, tokens, spent)
     duration_s = ended_s - call.started_s
     ours_s = duration_s - upstream_s
     status = 200
@@ -93,53 +93,21 @@ def refused(
 
 
 def _record(gateway: Gateway, call: Call, attempt: Attempt) -> UsageRow:
-    target = attempt.target
     usage = attempt.usage
     if usage is None or attempt.error:
         usage = attempt.usage = _partial_usage(call, attempt)
     cost: int | None = 0
     if usage is not _NOTHING:
-        price = target.price
-        cost = None if price is None else microusd(cost_pico(price, usage))
+        cost = cost_of(attempt)
         if cost is None:
-            gateway.meter.unpriced(target.provider)
-    gateway.meter.attempt(target.provider, attempt.error or "ok")
-    started_s = attempt.started_s
-    first_s = attempt.first_byte_s
-    head = call.head
-    # By position, in the order of the fields: by name it takes twice as long.
-    row = UsageRow(
-        f"{call.id}-{attempt.number}",
-        call.id,
-        attempt.number,
-        call.arrived_at + (started_s - call.started_s),
-        call.key.id if call.key else "",
-        call.operation,
-        head.model,
-        target.provider,
-        target.model,
-        head.stream,
-        attempt.status,
-        attempt.error,
-        usage.input,
-        usage.cache_read,
-        usage.cache_write,
-        usage.input_audio,
-        usage.output,
-        usage.reasoning,
-        usage.output_audio,
-        usage.estimated,
-        cost,
-        (attempt.ended_s - started_s) * 1e3,
-        (first_s - started_s) * 1e3 if first_s else None,
-    )
-    gateway.record(row)
-    return row
+            gateway.meter.unpriced(attempt.target.provider)
+    gateway.meter.attempt(attempt.target.provider, attempt.error or "ok")
+    return gateway.books.record(call, attempt, cost)
 
 
 def _partial_usage(call: Call, attempt: Attempt) -> Usage:
     said = attempt.usage or _NOTHING
-    if attempt.error and not (attempt.events or attempt.error in _MAY_BE_BILLED):
+    if attempt.error and not (attempt.events or attempt.error in MAY_BE_BILLED):
         return said
     # The stream was cut, or its usage never came. Prompt: what the provider said, else by size.
     # Answer: about one token an event.

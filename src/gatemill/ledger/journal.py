@@ -14,19 +14,18 @@ the event loop's thread while the file is active, `committed` and an idle file o
 from __future__ import annotations
 
 import errno
-import fcntl
 import mmap
 import os
-import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import structlog
 
 from gatemill.core.call import UsageRow
+from gatemill.ledger import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 FILE_BYTES = 1 << 20  # about 4,000 rows; a full file is left for the other one, if that is empty
@@ -50,7 +49,7 @@ class File:
         """`size` bytes are taken from the disk. Raises OSError when it has not as many."""
         self.path = path
         self.fd = fd
-        _allocate(fd, 0, size)
+        mapped.allocate(fd, 0, size)
         self.map = mmap.mmap(fd, size)
         self.size = size
         self.written = 0  # bytes of whole rows
@@ -58,7 +57,7 @@ class File:
 
     def grow(self, size: int) -> None:
         """The file has `size` bytes. Raises OSError when the disk has not as many."""
-        _allocate(self.fd, self.size, size)
+        mapped.allocate(self.fd, self.size, size)
         self.map.resize(size)
         self.size = size
 
@@ -87,7 +86,10 @@ class Journal:
         """Two fresh files of its own in `folder`, which exists. For the limits see `FILE_BYTES`."""
         self._file_bytes = file_bytes
         self._file_bytes_max = file_bytes_max
-        self._files = (_create(folder, file_bytes), _create(folder, file_bytes))
+        self._files = (
+            File(*mapped.create(folder, SUFFIX), file_bytes),
+            File(*mapped.create(folder, SUFFIX), file_bytes),
+        )
         self._active = self._files[0]  # changed by `append` only
 
     def append(self, row: UsageRow) -> None:
@@ -200,7 +202,7 @@ def recover(folder: Path, commit: Callable[[bytes], None]) -> Recovered:
     What `commit` raises leaves the file where it is.
     """
     lines = torn = 0
-    for path, fd in _orphans(folder):
+    for path, fd in mapped.orphans(folder, SUFFIX):
         try:
             left = path.read_bytes().rstrip(b"\0")
             # A death in the middle of a copy leaves zeros inside its line, or a line without an end.
@@ -231,46 +233,3 @@ def _lines(source: bytes | mmap.mmap, start: int, end: int) -> bytes:
             return data[:cut]
         wanted *= 2  # a single row longer than the chunk
     return b""
-
-
-def _allocate(fd: int, start: int, end: int) -> None:
-    # Real blocks, because writing to a mapped hole on a full disk would kill the process.
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(fd, start, end - start)
-    else:
-        os.pwrite(fd, bytes(end - start), start)
-
-
-# Whose file it is, is decided by a lock and not by the process id in the name: in a container the
-# process after a crash has the same id as the dead one. The kernel drops the lock with the process.
-
-
-def _create(folder: Path, size: int) -> File:
-    while True:
-        path = folder / f"{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        # Another process looking for orphans may have taken the file between the two calls.
-        if _lock(fd, path):
-            return File(path, fd, size)
-        os.close(fd)
-
-
-def _orphans(folder: Path) -> Iterator[tuple[Path, int]]:
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        try:
-            fd = os.open(path, os.O_RDWR)
-        except FileNotFoundError:  # its owner closed it, or another process recovered it
-            continue
-        if _lock(fd, path):
-            yield path, fd
-        else:
-            os.close(fd)
-
-
-def _lock(fd: int, path: Path) -> bool:
-    # True: the file is ours, and still the one at `path`.
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return path.stat().st_ino == os.fstat(fd).st_ino
-    except (BlockingIOError, FileNotFoundError):
-        return False

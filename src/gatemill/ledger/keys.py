@@ -7,6 +7,7 @@ stolen pepper file alone is worth anything. A slow hash would add nothing to 256
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 import secrets
@@ -19,12 +20,13 @@ from msgspec import Struct
 
 from gatemill.core.call import Key
 from gatemill.core.errors import InvalidValue, NotFound
-from gatemill.ledger import queries
+from gatemill.core.limits import UNLIMITED, Limits
+from gatemill.ledger import audit, limits, names, queries, teams, users
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gatemill.ledger.sqlite import Database
+    from gatemill.ledger.database import Database
 
 PREFIX = "gm"
 ID_CHARS = 10
@@ -32,9 +34,9 @@ SECRET_CHARS = 43  # the fewest base62 characters that hold 256 bits
 SECRET_BYTES_MAX = 128  # nothing longer is hashed
 LIVE_KEYS_MAX = 100_000  # all of them are in memory, about 0.6 kB each
 DEAD_KEYS_S = 30 * 86_400.0  # a key that ended longer ago than this is unknown instead of expired
-NAME_CHARS_MAX = 200
 _BLOCK_BYTES = 64  # of SHA-256
 MODELS_MAX = 200
+_ABOVE_MAX = 10_000  # pairs of a user and a team that are remembered
 
 _ID_ALPHABET = string.digits + string.ascii_lowercase
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -43,12 +45,13 @@ _SHAPE = re.compile(rb"gm-([0-9a-z]{10})-[0-9A-Za-z]{43}")
 _SQL = queries.load("keys")
 _INSERT = _SQL["insert_key"]
 _READ = _SQL["read_key"]
+_UPDATE = _SQL["update_key"]
 _END = _SQL["end_key"]
-_RAISE_VERSION = _SQL["raise_keys_version"]
 _READ_VERSION = _SQL["read_keys_version"]
 _COUNT_LIVE = _SQL["count_live_keys"]
 _LOAD = _SQL["load_keys"]
 _LIST = _SQL["list_keys"]
+_LAST_USE = _SQL["last_use"]
 
 
 class NewKey(NamedTuple):
@@ -59,12 +62,15 @@ class NewKey(NamedTuple):
 
 
 class Scope(Struct, frozen=True):
-    """What a new key may do."""
+    """What a key may do, and whose it is."""
 
     name: str
     models: tuple[str, ...] = ("*",)
     admin: bool = False
     expires_s: float | None = None  # Unix time
+    user_id: str = ""
+    team_id: str = ""  # "" is that of its user
+    limits: Limits = UNLIMITED
 
 
 class ListedKey(Struct, frozen=True):
@@ -136,40 +142,80 @@ def read_version(database: Database) -> int:
     return int(database.rows(_READ_VERSION)[0]["version"])
 
 
-def create(database: Database, pepper: bytes, scope: Scope, now_s: float) -> NewKey:
+def create(
+    database: Database, pepper: bytes, scope: Scope, now_s: float, actor: str = "cli"
+) -> NewKey:
     """A new key, stored. Raises InvalidValue."""
-    _check(scope, now_s)
-    with database.transaction():
-        return _insert(database, pepper, scope, now_s)
+    _check(scope)
+    if scope.expires_s is not None and not scope.expires_s > now_s:
+        raise InvalidValue("The expiry must lie in the future.", param="expires_s")
+    with audit.changing(database):
+        users.check(database, scope.user_id)
+        teams.check(database, scope.team_id)
+        new = _insert(database, pepper, scope, now_s)
+        detail = msgspec.to_builtins(scope)
+        audit.add(database, audit.Entry(now_s, actor, "create", "key", new.key.id, detail))
+    return new
 
 
-def rotate(database: Database, pepper: bytes, key_id: str, grace_s: float, now_s: float) -> NewKey:
+def rotate(
+    database: Database, pepper: bytes, key_id: str, grace_s: float, now_s: float, actor: str = "cli"
+) -> NewKey:
     """A new key with the old one's name and scope; the old one works for `grace_s` more seconds.
 
     Raises NotFound, and InvalidValue when the old key has ended or is being replaced already.
     """
     if not grace_s >= 0:
         raise InvalidValue("The grace must be 0 seconds or more.", param="grace_s")
-    with database.transaction():
-        old = _read(database, key_id)
-        if old.revoked_s is not None or (old.expires_s is not None and old.expires_s <= now_s):
+    with audit.changing(database):
+        old = _row(database, key_id)
+        ended_s = old["revoked_s"], old["expires_s"]
+        if ended_s[0] is not None or (ended_s[1] is not None and ended_s[1] <= now_s):
             raise InvalidValue(
                 f"Key {key_id} has ended or is being replaced already. Create a new key instead.",
                 param="id",
             )
-        scope = Scope(old.name, old.models, old.admin, old.expires_s)
-        new = _insert(database, pepper, scope, now_s)
+        new = _insert(database, pepper, _scope(old), now_s)
         database.run(_END, {"id": key_id, "revoked_s": now_s + grace_s})
+        detail = {"new_id": new.key.id, "grace_s": grace_s}
+        audit.add(database, audit.Entry(now_s, actor, "rotate", "key", key_id, detail))
     return new
 
 
-def revoke(database: Database, key_id: str, now_s: float) -> Key:
+def update(
+    database: Database, key_id: str, changes: dict[str, Any], now_s: float, actor: str = "cli"
+) -> Key:
+    """The key with new values of `Scope`'s fields, but `admin` and `expires_s`.
+
+    Raises NotFound and InvalidValue.
+    """
+    with audit.changing(database):
+        old = _scope(_row(database, key_id))
+        new = msgspec.structs.replace(old, **changes)
+        _check(new)
+        if new.user_id != old.user_id:
+            users.check(database, new.user_id)
+        if new.team_id != old.team_id:
+            teams.check(database, new.team_id)
+        database.run(_UPDATE, {"id": key_id, **_stored(new)})
+        if detail := audit.difference(old, new):
+            audit.add(database, audit.Entry(now_s, actor, "update", "key", key_id, detail))
+        return _key(_row(database, key_id))
+
+
+def revoke(database: Database, key_id: str, now_s: float, actor: str = "cli") -> Key:
     """The key, which no longer works; revoking twice keeps the first time. Raises NotFound."""
-    with database.transaction():
-        _read(database, key_id)
-        database.run(_END, {"id": key_id, "revoked_s": now_s})
-        database.run(_RAISE_VERSION)
-        return _read(database, key_id)
+    with audit.changing(database):
+        _row(database, key_id)
+        if database.run(_END, {"id": key_id, "revoked_s": now_s}):
+            audit.add(database, audit.Entry(now_s, actor, "revoke", "key", key_id))
+        return _key(_row(database, key_id))
+
+
+def read(database: Database, key_id: str) -> ListedKey:
+    """A key as people see it. Raises NotFound."""
+    key = _key(_row(database, key_id))
+    return ListedKey(key, database.rows(_LAST_USE, {"key_id": key_id})[0]["last_used_s"])
 
 
 def listed(database: Database, limit: int) -> list[ListedKey]:
@@ -187,47 +233,79 @@ def _insert(database: Database, pepper: bytes, scope: Scope, now_s: float) -> Ne
     # 36^10 ids: should one repeat, its primary key refuses it and the caller tries again.
     key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(ID_CHARS))
     secret = new_secret(key_id)
-    row = {
-        "id": key_id,
-        "name": scope.name,
-        "digest": hmac.digest(pepper, secret.encode(), "sha256").hex(),
-        "models": msgspec.json.encode(scope.models).decode(),
-        "admin": scope.admin,
-        "created_s": now_s,
-        "expires_s": scope.expires_s,
-    }
-    database.run(_INSERT, row)
-    database.run(_RAISE_VERSION)
-    return NewKey(_read(database, key_id), secret)
+    digest = hmac.digest(pepper, secret.encode(), "sha256").hex()
+    database.run(_INSERT, {"id": key_id, "digest": digest, "created_s": now_s, **_stored(scope)})
+    return NewKey(_key(_row(database, key_id)), secret)
 
 
-def _read(database: Database, key_id: str) -> Key:
+def _row(database: Database, key_id: str) -> dict[str, Any]:
     rows = database.rows(_READ, {"id": key_id})
     if not rows:
         raise NotFound(
             "There is no key with this id. `gatemill keys list` shows the ids.", param="id"
         )
-    return _key(rows[0])
+    return rows[0]
 
 
 def _key(row: dict[str, Any]) -> Key:
-    row["models"] = msgspec.json.decode(row["models"])
-    return msgspec.convert(row, Key, strict=False)
+    team_id = row["own_team_id"] or row["user_team_id"] or ""
+    return Key(
+        id=row["id"],
+        name=row["name"],
+        models=_models(row["models"]),
+        admin=bool(row["admin"]),
+        expires_s=row["expires_s"],
+        revoked_s=row["revoked_s"],
+        created_s=row["created_s"],
+        user_id=row["user_id"],
+        team_id=team_id,
+        limits=limits.decode(row["limits"]),
+        above=_above(row["user_id"], row["user_limits"], team_id, row["team_limits"]),
+    )
 
 
-def _check(scope: Scope, now_s: float) -> None:
-    if not 0 < len(scope.name.strip()) <= NAME_CHARS_MAX:
-        raise InvalidValue(
-            f"Give the key a name of 1 to {NAME_CHARS_MAX} characters.", param="name"
-        )
+@functools.lru_cache(_ABOVE_MAX)
+def _models(text: str) -> tuple[str, ...]:
+    return msgspec.json.decode(text, type=tuple[str, ...])
+
+
+@functools.lru_cache(_ABOVE_MAX)
+def _above(
+    user_id: str, user_limits: str | None, team_id: str, team_limits: str | None
+) -> tuple[tuple[str, str, Limits], ...]:
+    # None: there is no such user or team, which only keys that ended long ago can name.
+    scopes = (("user", user_id, user_limits), ("team", team_id, team_limits))
+    return tuple((scope, name, limits.decode(text)) for scope, name, text in scopes if text)
+
+
+def _scope(row: dict[str, Any]) -> Scope:
+    return Scope(
+        name=row["name"],
+        models=_models(row["models"]),
+        admin=bool(row["admin"]),
+        expires_s=row["expires_s"],
+        user_id=row["user_id"],
+        team_id=row["own_team_id"],
+        limits=limits.decode(row["limits"]),
+    )
+
+
+def _stored(scope: Scope) -> dict[str, Any]:
+    row = msgspec.structs.asdict(scope)
+    row["models"] = msgspec.json.encode(scope.models).decode()
+    row["limits"] = limits.encode(scope.limits)
+    return row
+
+
+def _check(scope: Scope) -> None:
+    names.check_name(scope.name, "key")
     if not 0 < len(scope.models) <= MODELS_MAX or not _are_names(scope.models):
         raise InvalidValue(
             f"Name 1 to {MODELS_MAX} models or patterns, such as gpt-4o or claude-*; * is all.",
             param="models",
         )
-    if scope.expires_s is not None and not scope.expires_s > now_s:
-        raise InvalidValue("The expiry must lie in the future.", param="expires_s")
+    limits.encode(scope.limits)
 
 
 def _are_names(models: Sequence[str]) -> bool:
-    return all(0 < len(model) <= NAME_CHARS_MAX for model in models)
+    return all(0 < len(model) <= names.NAME_CHARS_MAX for model in models)

@@ -7,12 +7,18 @@ threads, one that writes and one that reads.
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gatemill.core.errors import LedgerUnavailable, Overloaded
-from gatemill.ledger import keys, usage
-from gatemill.ledger.sqlite import Database, database_path
+from gatemill.core.limits import UNLIMITED
+from gatemill.ledger import alerts, claims, journal, keys, rollups, usage
+from gatemill.ledger.alerts import Alerts
+from gatemill.ledger.claims import Claims
+from gatemill.ledger.database import locate
+from gatemill.ledger.people import People
+from gatemill.ledger.reader import Reader
+from gatemill.ledger.reports import Reports
 from gatemill.ledger.upkeep import SPARE_ROWS_MAX, Condition, Counters, Upkeep
 from gatemill.ledger.writer import Writer
 
@@ -22,23 +28,30 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import Key, UsageRow
     from gatemill.core.clock import Clock
+    from gatemill.core.limits import Limits
+    from gatemill.ledger.database import Database
     from gatemill.ledger.keys import KeyTable, ListedKey, NewKey
     from gatemill.ledger.usage import Total
 
 T = TypeVar("T")
 
-READS_MAX = 100  # that may wait for the reading thread
-DAY_S = 86_400.0
-
 
 class Ledger:
     """An open ledger. Made by `open`; belongs to the thread of one event loop."""
 
-    def __init__(self, upkeep: Upkeep, writer: Writer, reader: _Reader, clock: Clock) -> None:
+    def __init__(self, upkeep: Upkeep, writer: Writer, reader: Reader, clock: Clock) -> None:
         self._upkeep = upkeep
         self._writer = writer
         self._reader = reader
         self._clock = clock
+        self.people = People(reader, self._change, clock)
+        self.reports = Reports(reader)
+        self.claims = Claims(self._write, upkeep.holds.owner, clock)
+        self.alerts = Alerts(self._write)
+        # An attempt about to be sent, in a slot, until its row was recorded: see holds.py. Bound
+        # here, because they are called for every attempt.
+        self.hold = upkeep.holds.hold
+        self.release = upkeep.holds.release
         self._journal = upkeep.journal
         self._journaling = Condition("usage_journal")
         self._keeping = Condition("usage_rows")  # fails when rows are lost
@@ -50,15 +63,15 @@ class Ledger:
     ) -> Ledger:
         """The ledger, current and with its keys loaded; blocks until then, so call it before serving.
 
-        `url` is None for gatemill.db in `data_dir`, or sqlite:///path. `pepper` None means the file
-        `pepper` in `data_dir`, made if missing. Raises LedgerUnavailable and InvalidValue, both with
-        a message for whoever starts the program.
+        `url` is None for gatemill.db in `data_dir`, sqlite:///path or postgresql://server/database.
+        `pepper` None means the file `pepper` in `data_dir`, made if missing. Raises LedgerUnavailable
+        and InvalidValue, both with a message for whoever starts the program.
         """
-        path = database_path(data_dir, url)
-        upkeep = Upkeep(data_dir, path, clock, pepper)
+        place = locate(data_dir, url)
+        upkeep = Upkeep(data_dir, place, clock, pepper)
         writer = Writer(upkeep)
         writer.start()
-        return cls(upkeep, writer, _Reader(path), clock)
+        return cls(upkeep, writer, Reader(place), clock)
 
     # --- The hot path ---------------------------------------------------------------------------
 
@@ -73,12 +86,20 @@ class Ledger:
         try:
             self._journal.append(row)
         except OSError as error:
-            self._hold(row, error)
+            self._spare(row, error)
         else:
             if not self._journaling.holds:
                 self._journaling.works()
         if not self._writer.awake:
             self._writer.wake()
+
+    def record_unsettled(self, row: UsageRow) -> None:
+        """The worst case of an attempt whose process seems to be dead is recorded.
+
+        The true row replaces it if it comes within `upkeep.SETTLE_AFTER_S`.
+        """
+        assert row.unsettled
+        self.record(row)
 
     def identify(self, secret: bytes) -> Key | None:
         """The key of a secret, whatever its state; None for an unknown one."""
@@ -91,35 +112,65 @@ class Ledger:
 
     # --- Keys -----------------------------------------------------------------------------------
 
-    async def create_key(
+    async def create_key(  # noqa: PLR0913 - all that a key is
         self,
         name: str,
         models: Sequence[str] = ("*",),
         *,
         admin: bool = False,
         expires_s: float | None = None,
+        user_id: str = "",
+        team_id: str = "",
+        limits: Limits = UNLIMITED,
+        actor: str = "cli",
     ) -> NewKey:
-        """A new key, durable and known here; its secret is nowhere else. Raises InvalidValue."""
-        scope = keys.Scope(name, tuple(models), admin, expires_s)
-        pepper, now_s = self._upkeep.pepper, self._clock.unix_s()
-        return await self._change_keys(lambda db: keys.create(db, pepper, scope, now_s))
+        """A new key, durable and known here; its secret is nowhere else. Raises InvalidValue.
 
-    async def rotate_key(self, key_id: str, grace_s: float) -> NewKey:
+        `expires_s` is Unix time; `actor` is "cli" or the id of the admin's key.
+        """
+        scope = keys.Scope(name, tuple(models), admin, expires_s, user_id, team_id, limits)
+        pepper, now_s = self._upkeep.pepper, self._clock.unix_s()
+        return await self._change(lambda db: keys.create(db, pepper, scope, now_s, actor))
+
+    async def rotate_key(self, key_id: str, grace_s: float, actor: str = "cli") -> NewKey:
         """A key with a new id and the old one's name and scope; the old one ends after `grace_s`.
 
         Raises NotFound and InvalidValue.
         """
         pepper, now_s = self._upkeep.pepper, self._clock.unix_s()
-        return await self._change_keys(lambda db: keys.rotate(db, pepper, key_id, grace_s, now_s))
+        return await self._change(lambda db: keys.rotate(db, pepper, key_id, grace_s, now_s, actor))
 
-    async def revoke_key(self, key_id: str) -> Key:
+    async def update_key(  # noqa: PLR0913 - all that can change
+        self,
+        key_id: str,
+        *,
+        name: str | None = None,
+        models: Sequence[str] | None = None,
+        limits: Limits | None = None,
+        user_id: str | None = None,
+        team_id: str | None = None,
+        actor: str = "cli",
+    ) -> Key:
+        """The key as it is now; None leaves a value as it is. Raises NotFound and InvalidValue."""
+        said = {"name": name, "limits": limits, "user_id": user_id, "team_id": team_id}
+        changes: dict[str, Any] = {field: new for field, new in said.items() if new is not None}
+        if models is not None:
+            changes["models"] = tuple(models)
+        now_s = self._clock.unix_s()
+        return await self._change(lambda db: keys.update(db, key_id, changes, now_s, actor))
+
+    async def revoke_key(self, key_id: str, actor: str = "cli") -> Key:
         """The key, which works no longer: here at once, elsewhere within a second. Raises NotFound."""
         now_s = self._clock.unix_s()
-        return await self._change_keys(lambda db: keys.revoke(db, key_id, now_s))
+        return await self._change(lambda db: keys.revoke(db, key_id, now_s, actor))
 
     async def list_keys(self, limit: int) -> list[ListedKey]:
         """Keys of every state, newest first."""
         return await self._reader.run(lambda db: keys.listed(db, limit))
+
+    async def get_key(self, key_id: str) -> ListedKey:
+        """A key of any state. Raises NotFound."""
+        return await self._reader.run(lambda db: keys.read(db, key_id))
 
     # --- Usage ----------------------------------------------------------------------------------
 
@@ -131,18 +182,38 @@ class Ledger:
         """Sums per key and model of attempts begun in [since, until) Unix time, the dearest first."""
         return await self._reader.run(lambda db: usage.totals(db, since_s, until_s))
 
+    async def spent(self, scope: str, scope_id: str, since_s: float, until_s: float) -> int:
+        """Micro-dollars of requests that arrived in [since, until) Unix time, to whole minutes.
+
+        `scope` is "key", "user", "team" or "model". All that this process has recorded is in it,
+        and what others have committed. Unknown costs count as 0, unsettled attempts with their
+        worst case. Raises LedgerUnavailable and Overloaded.
+        """
+        await self.flushed()
+        return await self._reader.run(lambda db: usage.spent(db, scope, scope_id, since_s, until_s))
+
     async def delete_before(self, before_s: float) -> int:
-        """The number of attempts deleted, all of those that began before a Unix time."""
+        """The number of attempts deleted: of all requests before the midnight before a Unix time.
+
+        Their minutes are deleted too; the sums of their days stay for ever. At least a day is kept.
+        """
+        cut_s = rollups.midnight_s(min(before_s, self._clock.unix_s() - rollups.DAY_S))
+        await self._write(lambda db: usage.keep_since(db, cut_s))
         deleted = 0
         while True:
-            count = await self._write(lambda db: usage.delete_before(db, before_s))
+            count = await self._write(lambda db: usage.delete_rows(db, cut_s))
             deleted += count
             if count < usage.DELETE_ROWS:
-                return deleted
+                break
+        while await self._write(lambda db: usage.delete_minutes(db, cut_s)):
+            pass
+        return deleted
 
     async def retain(self, days: float) -> int:
-        """The number of attempts deleted because they are older than `days`."""
-        return await self.delete_before(self._clock.unix_s() - days * DAY_S)
+        """The number of attempts deleted because they are older than `days`; old alerts go too."""
+        now_s = self._clock.unix_s()
+        await self._write(lambda db: alerts.delete_before(db, now_s - alerts.KEPT_S))
+        return await self.delete_before(now_s - days * rollups.DAY_S)
 
     async def flushed(self) -> None:
         """All rows recorded before are in the database. Raises LedgerUnavailable when they cannot be."""
@@ -174,13 +245,25 @@ class Ledger:
             return
         self._closed = True
         await self._reader.close()
+        await self._let_go()
         await asyncio.wrap_future(self._writer.stop())
         self._journal.close()
+        # Rows in memory alone are in the holds at best.
+        self._upkeep.holds.close(remove=not self._upkeep.spare)
         if self._upkeep.spare:
             self.counters.rows_lost += len(self._upkeep.spare)
             self._keeping.failed("closed while neither journal nor database could be written")
 
-    def _hold(self, row: UsageRow, error: OSError) -> None:
+    async def _let_go(self) -> None:
+        # What is still under way is cut off now, as by a crash.
+        for row in journal.decode(self._upkeep.holds.held()).rows:
+            self.record(row)
+        if self.claims.used:
+            owner = self._upkeep.holds.owner
+            with suppress(LedgerUnavailable, Overloaded):  # the next process does it
+                await self._write(lambda db: claims.drop_owner(db, owner))
+
+    def _spare(self, row: UsageRow, error: OSError) -> None:
         upkeep = self._upkeep
         upkeep.counters.journal_errors += 1
         self._journaling.failed(error.strerror or type(error).__name__)
@@ -191,7 +274,7 @@ class Ledger:
         upkeep.counters.rows_lost += 1
         self._keeping.failed("neither journal nor database can be written, and memory is used up")
 
-    async def _change_keys(self, change: Callable[[Database], T]) -> T:
+    async def _change(self, change: Callable[[Database], T]) -> T:
         def run(database: Database) -> T:
             result = change(database)
             self._upkeep.poll(database)  # known here before the caller hears of it
@@ -201,38 +284,3 @@ class Ledger:
 
     async def _write(self, work: Callable[[Database], T]) -> T:
         return await asyncio.wrap_future(self._writer.submit(work))
-
-
-class _Reader:
-    """A thread with a connection that only reads, started by the first question."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger-reader")
-        self._database: Database | None = None  # lives in the thread
-        self._waiting = 0
-
-    async def run(self, work: Callable[[Database], T]) -> T:
-        """The answer. Raises Overloaded when `READS_MAX` questions wait."""
-        if self._waiting >= READS_MAX:
-            raise Overloaded("Too many reports are being made. Try again later.", retry_after_s=5.0)
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._do, work)
-        finally:
-            self._waiting -= 1
-
-    async def close(self) -> None:
-        """The thread has ended."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._end)
-        self._pool.shutdown()
-
-    def _do(self, work: Callable[[Database], T]) -> T:
-        if self._database is None:
-            self._database = Database(self._path, writes=False)
-        return work(self._database)
-
-    def _end(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None

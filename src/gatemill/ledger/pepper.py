@@ -13,9 +13,10 @@ from gatemill.ledger import queries
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gatemill.ledger.sqlite import Database
+    from gatemill.ledger.database import Database
 
 PEPPER_BYTES = 32
+MARK = "pepper_mark"  # the fact that says which pepper a database belongs to
 
 _SQL = queries.load("schema")
 _READ_FACT = _SQL["read_fact"]
@@ -51,15 +52,22 @@ def bind(database: Database, pepper: bytes) -> None:
 
     Without this check, a lost pepper would look like a thousand wrong keys.
     """
-    mark = hmac.digest(pepper, b"gatemill: this pepper's database", "sha256").hex()
+    own = mark(pepper)
     with database.transaction():
-        database.run(_SET_FACT, {"name": "pepper_mark", "value": mark})
-        stored = database.rows(_READ_FACT, {"name": "pepper_mark"})[0]["value"]
-    if stored != mark:
+        database.run(_SET_FACT, {"name": MARK, "value": own})
+        stored = database.rows(_READ_FACT, {"name": MARK})[0]["value"]
+    if stored != own:
         raise LedgerUnavailable(
-            "The pepper does not belong to this database, so none of its keys would work. Restore"
-            " the file `pepper` of the data directory from a backup, or use an empty data directory."
+            "The pepper does not belong to this database, so none of its keys would work. Copy the"
+            " file `pepper` here from the data directory of the host that made the database, or"
+            " from a backup; all hosts that share a database share the pepper. A new database takes"
+            " the pepper of its first start."
         )
+
+
+def mark(pepper: bytes) -> str:
+    """What a database says of its pepper: it tells two apart and gives nothing away."""
+    return hmac.digest(pepper, b"gatemill: this pepper's database", "sha256").hex()
 
 
 def _create(path: Path) -> None:

@@ -10,13 +10,18 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FOLDER = Path(__file__).parent / "sql"
 _HEADING = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*$\n?", re.MULTILINE)
 _VALUES = re.compile(r"VALUES (\([^()]*\))")
+_NUMBER = re.compile(r"\$(\d+)")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
@@ -28,10 +33,16 @@ class Query(Struct, frozen=True):
     text: str  # with `:name` parameters
     question: str  # with `?` parameters
     params: tuple[str, ...]  # the names behind the question marks, in their order
+    dollar: str  # with `$1` parameters
+    dollar_params: tuple[str, ...]  # the names behind $1, $2 ...: a name has one number
 
     def repeated(self, rows: int) -> str:
         """An INSERT of one row as an INSERT of `rows` rows, with `?` parameters."""
         return _repeated(self.question, rows)
+
+    def repeated_dollar(self, rows: int) -> str:
+        """The same with `$1` parameters; only its VALUES may have any, each name once."""
+        return _repeated_dollar(self.dollar, len(self.dollar_params), rows)
 
 
 class Migration(Struct, frozen=True):
@@ -46,6 +57,16 @@ class Migration(Struct, frozen=True):
 def _repeated(question: str, rows: int) -> str:
     before, values, after = _VALUES.split(question)
     return before + "VALUES " + ", ".join([values] * rows) + after
+
+
+@functools.cache
+def _repeated_dollar(dollar: str, width: int, rows: int) -> str:
+    before, values, after = _VALUES.split(dollar)
+    lines = (
+        _NUMBER.sub(lambda found, at=row * width: f"${int(found[1]) + at}", values)
+        for row in range(rows)
+    )
+    return before + "VALUES " + ", ".join(lines) + after
 
 
 def load(room: str) -> dict[str, Query]:
@@ -67,13 +88,38 @@ def migrations() -> list[Migration]:
     return found
 
 
+def literal(name: str, text: str) -> Query:
+    """A statement that stands in no file under this name: a step of the schema, a whole table."""
+    return _numbered(name, "", text)
+
+
+def of_table(name: str, table: str, columns: Sequence[str] = ()) -> Query:
+    """A statement of sql/catalog.sql for a table and columns of the schema."""
+    values = ", ".join(f":{column}" for column in columns)
+    text = _catalog()[name].text.format(table=table, columns=", ".join(columns), values=values)
+    return literal(f"{name}_of_{table}", text)
+
+
+@functools.cache
+def _catalog() -> dict[str, Query]:
+    return load("catalog")
+
+
 def _query(name: str, body: str) -> Query:
     comments = [line.removeprefix("-- ") for line in _COMMENT.findall(body)]
-    text = _COMMENT.sub("", body).strip().removesuffix(";")
+    about = " ".join(line.strip() for line in comments)
+    return _numbered(name, about, _COMMENT.sub("", body).strip().removesuffix(";"))
+
+
+def _numbered(name: str, about: str, text: str) -> Query:
+    params = tuple(_PARAMETER.findall(text))
+    once = tuple(dict.fromkeys(params))
     return Query(
         name=name,
-        about=" ".join(line.strip() for line in comments),
+        about=about,
         text=text,
         question=_PARAMETER.sub("?", text),
-        params=tuple(_PARAMETER.findall(text)),
+        params=params,
+        dollar=_PARAMETER.sub(lambda found: f"${once.index(found[1]) + 1}", text),
+        dollar_params=once,
     )

@@ -12,7 +12,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gatemill.core.errors import InvalidValue, LedgerUnavailable
-from gatemill.ledger import queries
+from gatemill.ledger import queries, schema
+from gatemill.ledger.database import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,14 +24,9 @@ if TYPE_CHECKING:
 BUSY_MS = 5_000  # patience with a lock that another process holds
 BLOCK_ROWS = (200, 20, 1)  # rows of one INSERT; 200 usage rows are 4,600 of SQLite's 32,766 values
 WAL_BYTES_MAX = 64 << 20  # a log that grew beyond this is cut back after a checkpoint
-URL_PREFIX = "sqlite:///"
 
-_SCHEMA = queries.load("schema")
-_CREATE_MIGRATIONS = _SCHEMA["create_migrations"]
-_SCHEMA_VERSION = _SCHEMA["schema_version"]
-_RECORD_MIGRATION = _SCHEMA["record_migration"]
+_LIST_COLUMNS = queries.load("catalog")["sqlite_columns"]
 
-_NOTHING: Mapping[str, Any] = {}
 # What SQLite and its binding say of a value that does not fit, as opposed to a failing database.
 _VALUE_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError)
 
@@ -53,12 +49,12 @@ class Database:
             else:
                 self._connection.execute("PRAGMA query_only = ON")
 
-    def rows(self, query: Query, params: Mapping[str, Any] = _NOTHING) -> list[dict[str, Any]]:
+    def rows(self, query: Query, params: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """All rows of a query that bounds its own result."""
         with self._translated(query.name):
             return self._connection.execute(query.question, _bound(query, params)).fetchall()
 
-    def run(self, query: Query, params: Mapping[str, Any] = _NOTHING) -> int:
+    def run(self, query: Query, params: Mapping[str, Any] = NOTHING) -> int:
         """The number of rows that the statement changed."""
         with self._translated(query.name):
             return self._connection.execute(query.question, _bound(query, params)).rowcount
@@ -101,23 +97,37 @@ class Database:
 
         Raises LedgerUnavailable when the database is newer than the code.
         """
-        newest = steps[-1].version
         with self.transaction():
-            self.run(_CREATE_MIGRATIONS)
-            version = int(self.rows(_SCHEMA_VERSION)[0]["version"])
-            if version > newest:
-                raise LedgerUnavailable(
-                    f"The database {self._path} has schema version {version}, this Gatemill knows"
-                    f" versions up to {newest}. Install the newer Gatemill again, or restore a"
-                    " backup of the database made before it."
-                )
-            for step in steps[version:]:
-                for statement in step.statements:
-                    with self._translated(step.name):
-                        self._connection.execute(statement)
-                applied = {"version": step.version, "name": step.name, "applied_s": now_s}
-                self.run(_RECORD_MIGRATION, applied)
-        return newest
+            return schema.apply(self, steps, now_s, str(self._path))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads in the block see the database as it was at the first of them."""
+        with self._translated("begin"):
+            self._connection.execute("BEGIN DEFERRED")
+        try:
+            yield
+        finally:
+            with self._translated("rollback"):
+                self._connection.execute("ROLLBACK")
+
+    def batches(self, query: Query, size: int) -> Iterator[list[dict[str, Any]]]:
+        """The rows of a query without parameters, at most `size` at a time; inside `snapshot`."""
+        with self._translated(query.name):
+            cursor = self._connection.execute(query.question)
+        while True:
+            with self._translated(query.name):
+                found = cursor.fetchmany(size)
+            if not found:
+                return
+            yield found
+
+    def tables(self) -> dict[str, dict[str, str]]:
+        """The declared type of every column of every table, in small letters, both in order."""
+        found: dict[str, dict[str, str]] = {}
+        for row in self.rows(_LIST_COLUMNS):
+            found.setdefault(row["table_name"], {})[row["column_name"]] = row["kind"]
+        return found
 
     def close(self) -> None:
         """The file is released; the last one to leave folds the log into the database."""
@@ -140,23 +150,6 @@ class Database:
                 " lock on it.",
                 retry_after_s=1.0,
             ) from error
-
-
-def database_path(data_dir: Path, url: str | None) -> Path:
-    """Where the database lies: in the data directory, unless `url` (sqlite:///path) says otherwise.
-
-    A relative path is relative to the data directory. Raises InvalidValue for other databases.
-    """
-    if not url:
-        return data_dir / "gatemill.db"
-    path = url.removeprefix(URL_PREFIX)
-    if path == url or not path:
-        raise InvalidValue(
-            "stores.database must look like sqlite:///gatemill.db; other databases are not supported"
-            " yet. Leave it out to keep the ledger in the data directory.",
-            param="stores.database",
-        )
-    return data_dir / path
 
 
 def _bound(query: Query, params: Mapping[str, Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What the writer's thread does by itself: opening, committing rows, noticing changed keys.
+"""What the writer's thread does by itself: opening, committing rows, noticing changed keys, tidying up.
 
 Rule: a failing database is logged once when it starts to fail and once when it works again; rows
 wait in the journal meanwhile, and keys stay as they were last read.
@@ -16,8 +16,7 @@ import structlog
 from msgspec import Struct
 
 from gatemill.core.errors import LedgerUnavailable
-from gatemill.ledger import journal, keys, pepper, queries, usage
-from gatemill.ledger.sqlite import Database
+from gatemill.ledger import claims, holds, journal, keys, pepper, queries, usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +24,18 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import UsageRow
     from gatemill.core.clock import Clock
+    from gatemill.ledger.database import Database, Place
+    from gatemill.ledger.holds import Holds
     from gatemill.ledger.journal import Journal, Rows
     from gatemill.ledger.keys import KeyTable
 
 RETRY_S = 0.5  # between two tries to commit to a failing database
 SPARE_ROWS_MAX = 10_000  # about 10 MB: rows in memory alone, while even the journal fails
 SPARE_BATCH_ROWS = 500
+TIDY_S = 5.0  # between two looks for what dead processes left and for what has expired
+# An attempt whose process died waits so long for its true row. With TIDY_S it is settled within a
+# minute.
+SETTLE_AFTER_S = 45.0
 
 
 class Counters(Struct):
@@ -42,11 +47,14 @@ class Counters(Struct):
     rows_written: int = 0  # w: recorded by this process and committed
     rows_rejected: int = 0  # w: moved to rejected.txt, because the database refuses them for good
     rows_recovered: int = 0  # w: offered from the journals of dead processes
+    rows_unsettled: int = 0  # w: offered from the holds of dead processes, as unsettled rows
     rows_torn: int = 0  # w: cut off by the death of their process, before their record() returned
     commits: int = 0  # w
     commit_seconds: float = 0.0  # w: sum over the commits of rows
     commit_errors: int = 0  # w: failed tries; the rows stayed in the journal
     poll_errors: int = 0  # w: looks for changed keys that failed
+    tidy_errors: int = 0  # w: looks for what is left behind that failed
+    holds_missed: int = 0  # l: attempts that a crash would have forgotten
 
     @property
     def rows_pending(self) -> int:
@@ -86,18 +94,22 @@ class Upkeep:
     """The state of an open ledger. Satisfies writer.Duties."""
 
     journal: Journal
+    holds: Holds
     keys: KeyTable  # replaced by the writer's thread, read by anybody
     pepper: bytes
 
-    def __init__(self, data_dir: Path, path: Path, clock: Clock, pepper: bytes | None) -> None:
+    def __init__(self, data_dir: Path, place: Place, clock: Clock, pepper: bytes | None) -> None:
         self.counters = Counters()
         self.spare: deque[UsageRow] = deque()  # the loop appends, the writer's thread removes
         self.commits = Condition("usage_commits")
         self.polls = Condition("key_polls")
+        self.tidying = Condition("ledger_tidying")
+        self._holding = Condition("usage_holds")
+        self._tidy_at_s = 0.0  # monotonic
         self._given_pepper = pepper
         self._data_dir = data_dir
         self._folder = data_dir / "journal"
-        self._path = path
+        self._place = place
         self._clock = clock
 
     def start(self) -> Database:
@@ -134,10 +146,15 @@ class Upkeep:
             self.polls.failed(str(error))
         else:
             self.polls.works()
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._tidy_at_s:
+            self._tidy_at_s = now_s + TIDY_S
+            self._tidy(database)
 
     def _start(self) -> Database:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._place.path is not None:
+            self._place.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._given_pepper is None:
             self.pepper = pepper.read_or_create(self._data_dir / "pepper")
         else:
@@ -145,13 +162,14 @@ class Upkeep:
         with ExitStack() as cleanup:
             # Two processes that switch a new file to WAL at once fail without any patience.
             with _alone(self._data_dir / "opening.lock"):
-                database = Database(self._path, writes=True)
+                database = self._place.open(writes=True)
                 cleanup.callback(database.close)
                 database.migrate(queries.migrations(), self._clock.unix_s())
                 pepper.bind(database, self.pepper)
             self._recover(database)
             self.keys = keys.load(database, self.pepper, self._clock.unix_s())
             self.journal = journal.Journal(self._folder, journal.FILE_BYTES, journal.FILE_BYTES_MAX)
+            self.holds = holds.Holds(self._folder, holds.SLOTS, holds.SLOTS_MAX, self._not_held)
             cleanup.pop_all()
         return database
 
@@ -159,9 +177,32 @@ class Upkeep:
         def commit(data: bytes) -> None:
             self._store(database, journal.decode(data))
 
+        def commit_holds(owner: str, data: bytes) -> None:
+            if data:
+                commit(data)
+            claims.drop_owner(database, owner)
+
+        # What is over first: most of what a dead process held, it had recorded as well.
         recovered = journal.recover(self._folder, commit)
-        self.counters.rows_recovered = recovered.lines
-        self.counters.rows_torn = recovered.torn
+        self.counters.rows_recovered += recovered.lines
+        self.counters.rows_torn += recovered.torn
+        self.counters.rows_unsettled += holds.recover(self._folder, commit_holds)
+
+    def _tidy(self, database: Database) -> None:
+        try:
+            self._recover(database)
+            now_s = self._clock.unix_s()
+            usage.settle(database, now_s - SETTLE_AFTER_S)
+            claims.drop_expired(database, now_s)
+        except (LedgerUnavailable, OSError) as error:
+            self.counters.tidy_errors += 1
+            self.tidying.failed(str(error))
+        else:
+            self.tidying.works()
+
+    def _not_held(self, reason: str) -> None:
+        self.counters.holds_missed += 1
+        self._holding.failed(reason)  # once: one is enough to look after it
 
     def _commit_journal(self, database: Database) -> bool:
         chunk = self.journal.pending()
@@ -184,7 +225,7 @@ class Upkeep:
     def _store(self, database: Database, found: Rows) -> int:
         # The number of rows that are in the database; the others are in rejected.txt.
         began_s = time.perf_counter()
-        refused = usage.insert(database, found.rows) if found.rows else []
+        refused = usage.insert(database, found.rows, self._clock.unix_s()) if found.rows else []
         self.counters.commit_seconds += time.perf_counter() - began_s
         self.counters.commits += 1
         rejected = [*found.rejected, *map(journal.encode, refused)]

@@ -18,7 +18,7 @@ from gatemill.core.errors import LedgerUnavailable, Overloaded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gatemill.ledger.sqlite import Database
+    from gatemill.ledger.database import Database
 
 T = TypeVar("T")
 
@@ -39,7 +39,18 @@ class Duties(Protocol):
         ...
 
     def poll(self, database: Database) -> None:
-        """Notice what other processes changed."""
+        """Notice what other processes changed or left behind."""
+        ...
+
+
+class Write(Protocol):
+    """How the rest of the room has something changed."""
+
+    async def __call__(self, work: Callable[[Database], T]) -> T:
+        """The result of `work`, which ran in the thread and is durable.
+
+        Raises what it raised, and what `Writer.submit` raises.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ makes its objects when somebody scrapes.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -73,6 +73,14 @@ class Series:
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output")
 
 
+class Labelled(NamedTuple):
+    """A family whose values somebody else keeps."""
+
+    text: str
+    labels: tuple[str, ...]
+    read: Callable[[], Mapping[tuple[str, ...], float]]
+
+
 class Meter:
     """The numbers behind /metrics."""
 
@@ -85,6 +93,9 @@ class Meter:
         self.loop_lag = Histogram(OVERHEAD_S)  # written by the server's ticker
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}  # name -> help, reader
         self.counters: dict[str, tuple[str, Callable[[], float]]] = {}
+        # name -> help, label names, reader of values by label values; the labels from closed sets
+        self.labelled_gauges: dict[str, Labelled] = {}
+        self.labelled_counters: dict[str, Labelled] = {}
 
     def series(self, operation: str, model: str, provider: str, status: int) -> Series:
         """The series of these labels; made when first asked for."""
@@ -178,6 +189,13 @@ class Meter:
             yield GaugeMetricFamily(name, text, value=read())
         for name, (text, read) in self.counters.items():
             yield CounterMetricFamily(name, text, value=read())
+        for name, (text, labels, values) in self.labelled_counters.items():
+            yield _counts(name, text, labels, values())
+        for name, (text, labels, values) in self.labelled_gauges.items():
+            family = GaugeMetricFamily(name, text, labels=labels)
+            for key, value in values().items():
+                family.add_metric(key, value)
+            yield family
 
 
 def page(meter: Meter, version: str, config_version: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Checks across sections: names that lead nowhere, cycles, impossible patterns.
+"""Checks across sections: providers, names and targets; model_checks.py has the ways between models.
 
 Rule: works on the raw tree and tolerates wrong types, so that one mistake does not hide another.
 """
@@ -12,11 +12,10 @@ from typing import Any
 
 from gatemill.settings.errors import Path, meant
 from gatemill.settings.layers import table
+from gatemill.settings.model_checks import Problem, model_problems
 from gatemill.settings.vendors import vendors
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-Problem = tuple[Path, str]
 
 
 def problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -30,14 +29,19 @@ def problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _name(name)
         if isinstance(model, dict):
             yield from _targets(name, model, providers)
-            yield from _fallbacks(name, model, models)
-    yield from _cycles(models)
+    yield from model_problems(tree)
+    yield from _alerts(table(tree, "alerts"))
 
 
 def _provider(name: str, provider: Mapping[str, Any]) -> Iterator[Problem]:
     path = ("providers", name)
     if not _PROVIDER_NAME.fullmatch(name):
         yield path, "a provider's name has letters, digits, - _ . only: it stands in provider/model"
+    if provider.get("api_key") is not None and provider.get("api_keys"):
+        yield (
+            (*path, "api_keys"),
+            "has api_key beside it: keep one of them; api_keys takes one, too",
+        )
     vendor = vendors().get(str(provider.get("kind")))
     if vendor is None or vendor.dialect == "echo":
         return
@@ -95,37 +99,9 @@ def _remedy(provider: str, providers: Mapping[str, Any]) -> str:
     return f"; set {vendor.key_variables[0]} or add [providers.{provider}]"
 
 
-def _fallbacks(name: str, model: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[Problem]:
-    for index, other in _texts(model.get("fallbacks")):
-        path = ("models", name, "fallbacks", index)
-        if "*" in other:
-            yield path, f'a fallback is one model, and "{other}" is a pattern'
-        elif other not in models:
-            add = f'; add [models."{other}"]' if "/" in other else ""
-            yield path, f'no model is named "{other}"{meant(other, models) or add}'
-
-
-def _cycles(models: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each circle once, at the fallback that closes it."""
-    done: set[str] = set()
-    for start in models:
-        # Depth first without recursion: a chain may be longer than Python's stack.
-        trail = [] if start in done else [start]
-        pending = [_texts(table(models, name).get("fallbacks")) for name in trail]
-        while pending:
-            index, other = next(pending[-1], (-1, ""))
-            if index < 0:
-                done.add(trail.pop())
-                pending.pop()
-            elif other in trail:
-                way = " -> ".join([*trail[trail.index(other) :], other])
-                yield ("models", trail[-1], "fallbacks", index), f"fallbacks go in a circle: {way}"
-            elif other in models and other not in done:
-                trail.append(other)
-                pending.append(_texts(table(models, other).get("fallbacks")))
-
-
-def _texts(value: Any) -> Iterator[tuple[int, str]]:
-    for index, item in enumerate(value if isinstance(value, list) else []):
-        if isinstance(item, str):
-            yield index, item
+def _alerts(alerts: Mapping[str, Any]) -> Iterator[Problem]:
+    if alerts.get("webhook") is not None and alerts.get("secret") is None:
+        yield (
+            ("alerts", "webhook"),
+            'needs a secret to be signed with; add secret = "whsec_" and base64',
+        )

@@ -24,6 +24,7 @@ from gatemill.settings.leaves import leaves
 from gatemill.settings.lines import lines
 from gatemill.settings.model import Settings
 from gatemill.settings.probe import listed
+from gatemill.settings.processes import apart
 from gatemill.settings.references import resolved
 from gatemill.settings.schema import takes_fraction
 from gatemill.settings.vendors import vendors
@@ -184,6 +185,7 @@ def _validated(layer: Layer, whole: Origin, errors: list[ConfigError]) -> Settin
     except ValidationError as error:
         errors.extend(_located(layer, worded(error), whole))
     errors.extend(_located(layer, problems(layer.tree), whole))
+    errors.extend(_located(layer, apart(layer.tree), whole))
     if errors or settings is None:
         raise ConfigErrors(errors)
     return settings

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import Attempt
     from gatemill.core.ports import Sink, Source, Transform
+    from gatemill.upstream.lane import Slot
 
 HOLD_EVENTS_MAX = 64
 HOLD_BYTES_MAX = 256 << 10
@@ -33,6 +34,7 @@ class Relay:
         "_now",
         "_on_end",
         "_sink",
+        "_slot",
         "_source",
         "_started",
         "_transform",
@@ -44,7 +46,10 @@ class Relay:
         transform: Transform,
         attempt: Attempt,
         now: Callable[[], float],
+        slot: Slot | None = None,
     ) -> None:
+        """`slot` is the stream's place in its lane, which is free when the stream has ended."""
+        self._slot = slot
         self._source = source
         self._transform = transform
         self._attempt = attempt
@@ -165,6 +170,8 @@ class Relay:
         if error is not None:
             attempt.status = error.status
             attempt.error = error.code
+        if self._slot is not None:
+            self._slot.end(error, attempt.ended_s)
         if not self._started.done():
             if error is None:
                 self._started.set_result(None)

@@ -94,6 +94,7 @@ class _ChatHead(Struct):
     stop: str | list[str] | None = None
     tools: list[_ToolSpec] | None = None
     user: str | None = None
+    safety_identifier: str | None = None  # OpenAI's newer name for `user`
 
 
 class _Reply(Struct):
@@ -116,6 +117,7 @@ def head(body: bytes) -> Head:
         wants_usage=options is not None and bool(options.include_usage),
         output_max=read.max_completion_tokens or read.max_tokens,
         choices=read.n or 1,
+        user=read.safety_identifier or read.user or "",
     )
 
 

@@ -38,6 +38,7 @@ _SAME = (
     "stop",
     "seed",
     "user",
+    "safety_identifier",
     "frequency_penalty",
     "presence_penalty",
     "logit_bias",
@@ -66,6 +67,7 @@ class _CompletionsHead(Struct):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     stop: str | list[str] | None = None
     user: str | None = None
+    safety_identifier: str | None = None
 
 
 class _Reply(Struct):
@@ -109,6 +111,7 @@ def head(body: bytes) -> Head:
         wants_usage=options is not None and bool(options.include_usage),
         output_max=read.max_tokens,
         choices=max(read.n or 1, read.best_of or 1) * _prompts(read.prompt),
+        user=read.safety_identifier or read.user or "",
     )
 
 

@@ -36,6 +36,7 @@ class _EmbeddingsHead(Struct):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Meta(ge=1)] | None = None
     user: str | None = None
+    safety_identifier: str | None = None
 
 
 _NULL = Raw(b"null")  # `Raw | None` would take null alone
@@ -60,7 +61,7 @@ def head(body: bytes) -> Head:
             raise InvalidValue("`input`: do not mix strings and tokens.", param="input")
         if "" in read.input:
             raise InvalidValue("`input`: an empty string has no embedding.", param="input")
-    return Head(model=read.model)
+    return Head(model=read.model, user=read.safety_identifier or read.user or "")
 
 
 def native(body: bytes, head: Head, model: str, *, stream_usage: bool) -> bytes:

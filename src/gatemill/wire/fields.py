@@ -192,3 +192,15 @@ def openai_usage(usage: Usage) -> dict[str, Any]:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+def capped(body: bytes, name: str, most: int) -> bytes:
+    """`body` with the number `most` in the field `name`, unless it has one there; null is none."""
+    if b'"%b"' % name.encode() not in body and b"\\u00" not in body:
+        # By far the usual case: the field is nowhere, so that it can be put in front.
+        return b'{"%b":%d,%b' % (name.encode(), most, body.lstrip()[1:])
+    outer = shallow(body)
+    if bytes(outer.get(name, b"null")) != b"null":
+        return body
+    outer[name] = msgspec.Raw(b"%d" % most)
+    return encode(outer)

@@ -93,7 +93,7 @@ def to_chat(body: bytes, call: Call) -> Json:
 def from_chat(completion: Json, call: Call, usage: Usage) -> bytes:
     """The answer; the time is from the request's first byte to the end of the last attempt.
 
-    Raises UpstreamBadReply.
+    `model_version` is the arm of an experiment, and absent where there is none. Raises UpstreamBadReply.
     """
     try:
         read = msgspec.convert(completion, _Completion)
@@ -101,14 +101,15 @@ def from_chat(completion: Json, call: Call, usage: Usage) -> bytes:
         raise UpstreamBadReply("The provider's answer is not what its API defines.") from None
     said = read.choices[0].message
     elapsed_s = call.attempts[-1].ended_s - call.started_s
-    return fields.encode(
-        {
-            "result": said.content or said.refusal or "",
-            "model": read.model or call.head.model,
-            "tokens_used": usage.prompt + usage.completion,
-            "processing_time_ms": round(elapsed_s * 1000, 3),
-        }
-    )
+    answer: Json = {
+        "result": said.content or said.refusal or "",
+        "model": read.model or call.head.model,
+        "tokens_used": usage.prompt + usage.completion,
+        "processing_time_ms": round(elapsed_s * 1000, 3),
+    }
+    if call.version:
+        answer["model_version"] = call.version
+    return fields.encode(answer)
 
 
 def native(body: bytes, head: Head, model: str, *, stream_usage: bool) -> bytes:

@@ -120,6 +120,10 @@ VERBOSE = {
     **_parameter("verbose", string("Say what was looked at; needs no value."), "query"),
     "allowEmptyValue": True,
 }
+DRY_RUN = {
+    **_parameter("dry_run", string("Say what would change, and change nothing."), "query"),
+    "allowEmptyValue": True,
+}
 PROTOCOLS = _parameter(
     "sec-websocket-protocol",
     string("For browsers, which cannot send a key otherwise: `gatemill, gatemill-key.gm-...`"),

@@ -16,6 +16,7 @@ TAGS = {
     "OpenAI": "The formats of OpenAI's SDKs: set `base_url` to this server's `/v1`.",
     "Anthropic": "The formats of Anthropic's SDKs: set `base_url` to this server.",
     "Gatemill": "Formats of our own.",
+    "Configuration": "For whoever runs Gatemill; these need an admin key.",
     "Health": "For load balancers and monitoring.",
 }
 _JSON = "application/json"
@@ -253,6 +254,28 @@ def _metrics(path: str, examples: dict[str, Json]) -> Json:
     return {**out, "security": [{}, *headers.ANY_KEY]}
 
 
+def _config_reload(path: str, examples: dict[str, Json]) -> Json:
+    about = (
+        "Reads the configuration file again. What holds takes effect at once for new requests; a"
+        " file with mistakes is refused with all of them, and the old configuration stays. With"
+        " several worker processes the others follow within moments. Needs an admin key."
+    )
+    told = _told("config_reload", "Reload the configuration", about, "Configuration")
+    content = {_JSON: {"schema": ref("Reload"), "examples": _answers(examples)}}
+    out = _get(told, path, examples, content, key=True)
+    out["responses"] |= refusals.refs("problem", (400, 401, 403, 421, 431, 500, 503))
+    return {**out, "parameters": [headers.DRY_RUN]}
+
+
+def _config_versions(path: str, examples: dict[str, Json]) -> Json:
+    about = "The last configurations that took effect, the newest first. Needs an admin key."
+    told = _told("config_versions", "List configurations", about, "Configuration")
+    content = {_JSON: {"schema": ref("ConfigVersions"), "examples": _answers(examples)}}
+    out = _get(told, path, examples, content, key=True)
+    out["responses"] |= refusals.refs("problem", (401, 403, 421, 431, 500))
+    return out
+
+
 def _socket(path: str, examples: dict[str, Json]) -> Json:
     about = (
         "A WebSocket: send one chat request per message, get its chunks and then `done`. One request"
@@ -280,5 +303,7 @@ _PLAIN = {
     "livez": _livez,
     "readyz": _readyz,
     "metrics": _metrics,
+    "config_reload": _config_reload,
+    "config_versions": _config_versions,
     "chat_stream": _socket,
 }

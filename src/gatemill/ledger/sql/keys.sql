@@ -1,11 +1,28 @@
 -- insert_key --
 -- Adds a key; its id and its digest are unique.
-INSERT INTO keys (id, name, digest, models, admin, created_s, expires_s, revoked_s)
-VALUES (:id, :name, :digest, :models, :admin, :created_s, :expires_s, NULL);
+INSERT INTO keys (
+    id, name, digest, models, admin, created_s, expires_s, revoked_s, user_id, team_id, limits
+) VALUES (
+    :id, :name, :digest, :models, :admin, :created_s, :expires_s, NULL, :user_id, :team_id, :limits
+);
 
 -- read_key --
--- One key by its public id.
-SELECT id, name, models, admin, expires_s, revoked_s, created_s FROM keys WHERE id = :id;
+-- One key by its public id, and what its user and its team may do. A key without a team of its own
+-- has that of its user.
+SELECT keys.id, keys.name, keys.models, keys.admin, keys.expires_s, keys.revoked_s, keys.created_s,
+    keys.user_id, keys.team_id AS own_team_id, keys.limits, users.team_id AS user_team_id,
+    users.limits AS user_limits, teams.limits AS team_limits
+FROM keys
+LEFT JOIN users ON users.id = keys.user_id
+LEFT JOIN teams ON teams.id =
+    CASE WHEN keys.team_id <> '' THEN keys.team_id ELSE users.team_id END
+WHERE keys.id = :id;
+
+-- update_key --
+-- Changes what a key is called, may do and belongs to.
+UPDATE keys SET name = :name, models = :models, limits = :limits, user_id = :user_id,
+    team_id = :team_id
+WHERE id = :id;
 
 -- end_key --
 -- Sets the moment from which a key no longer works, unless it ends earlier already.
@@ -13,7 +30,8 @@ UPDATE keys SET revoked_s = :revoked_s
 WHERE id = :id AND (revoked_s IS NULL OR revoked_s > :revoked_s);
 
 -- raise_keys_version --
--- Tells every process that keys have changed; belongs in the transaction of the change.
+-- Tells every process that keys, users or teams have changed. The first statement of each such
+-- change: on Postgres, it also makes the others wait.
 UPDATE keys_version SET version = version + 1 WHERE id = 1;
 
 -- read_keys_version --
@@ -28,12 +46,28 @@ WHERE (revoked_s IS NULL OR revoked_s > :now_s) AND (expires_s IS NULL OR expire
 -- load_keys --
 -- Every key a process has to know, with its digest: those that live, and the lately dead, so that a
 -- caller can be told why.
-SELECT id, name, digest, models, admin, expires_s, revoked_s, created_s FROM keys
-WHERE (revoked_s IS NULL OR revoked_s > :dead_since_s)
-    AND (expires_s IS NULL OR expires_s > :dead_since_s);
+SELECT keys.id, keys.name, keys.digest, keys.models, keys.admin, keys.expires_s, keys.revoked_s,
+    keys.created_s, keys.user_id, keys.team_id AS own_team_id, keys.limits,
+    users.team_id AS user_team_id, users.limits AS user_limits, teams.limits AS team_limits
+FROM keys
+LEFT JOIN users ON users.id = keys.user_id
+LEFT JOIN teams ON teams.id =
+    CASE WHEN keys.team_id <> '' THEN keys.team_id ELSE users.team_id END
+WHERE (keys.revoked_s IS NULL OR keys.revoked_s > :dead_since_s)
+    AND (keys.expires_s IS NULL OR keys.expires_s > :dead_since_s);
 
 -- list_keys --
 -- Keys for people, newest first, with the time of the last attempt made with each.
-SELECT id, name, models, admin, expires_s, revoked_s, created_s,
+SELECT keys.id, keys.name, keys.models, keys.admin, keys.expires_s, keys.revoked_s, keys.created_s,
+    keys.user_id, keys.team_id AS own_team_id, keys.limits, users.team_id AS user_team_id,
+    users.limits AS user_limits, teams.limits AS team_limits,
     (SELECT max(at) FROM usage WHERE usage.key_id = keys.id) AS last_used_s
-FROM keys ORDER BY created_s DESC, id LIMIT :limit;
+FROM keys
+LEFT JOIN users ON users.id = keys.user_id
+LEFT JOIN teams ON teams.id =
+    CASE WHEN keys.team_id <> '' THEN keys.team_id ELSE users.team_id END
+ORDER BY keys.created_s DESC, keys.id LIMIT :limit;
+
+-- last_use --
+-- The time of the last attempt made with a key, NULL when there is none.
+SELECT max(at) AS last_used_s FROM usage WHERE key_id = :key_id;

@@ -83,7 +83,12 @@ _count_head = msgspec.json.Decoder(_CountHead)
 def head(body: bytes) -> Head:
     """The head of a Messages request. Raises InvalidRequest and its kinds."""
     read = fields.decode_head(_messages_head, body, _HINTS)
-    return Head(model=read.model, stream=bool(read.stream), output_max=read.max_tokens)
+    return Head(
+        model=read.model,
+        stream=bool(read.stream),
+        output_max=read.max_tokens,
+        user=(read.metadata.user_id or "") if read.metadata else "",
+    )
 
 
 def count_head(body: bytes) -> Head:

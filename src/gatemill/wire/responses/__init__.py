@@ -65,6 +65,8 @@ class _ResponsesHead(Struct):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     tools: list[_Typed] | None = None
     background: bool | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
 
 
 class _Reply(Struct):
@@ -87,7 +89,12 @@ def head(body: bytes) -> Head:
         raise MissingParameter(
             "`input`: is required. Send a string or an array of items.", param="input"
         )
-    return Head(model=read.model, stream=bool(read.stream), output_max=read.max_output_tokens)
+    return Head(
+        model=read.model,
+        stream=bool(read.stream),
+        output_max=read.max_output_tokens,
+        user=read.safety_identifier or read.user or "",
+    )
 
 
 def native(body: bytes, head: Head, model: str, *, stream_usage: bool) -> bytes:

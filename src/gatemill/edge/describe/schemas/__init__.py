@@ -1,6 +1,6 @@
 """The schemas of all formats, by name. Rule: one module is one format; names are unique."""
 
-from gatemill.edge.describe.schemas import chat, messages, ours, responses
+from gatemill.edge.describe.schemas import chat, configuration, messages, ours, responses
 from gatemill.edge.describe.words import Json
 
 __all__ = ["SCHEMAS"]
@@ -10,4 +10,5 @@ SCHEMAS: dict[str, Json] = {
     **responses.SCHEMAS,
     **messages.SCHEMAS,
     **ours.SCHEMAS,
+    **configuration.SCHEMAS,
 }

@@ -1,0 +1,9 @@
+"""The composition root: settings -> Gateway, and what has to be closed again.
+
+Rule: the only room that turns configured names into modules and knows every other room below.
+"""
+
+from gatemill.house.models import price_book
+from gatemill.house.root import House, build, open_ledger
+
+__all__ = ["House", "build", "open_ledger", "price_book"]

@@ -1,0 +1,127 @@
+"""The numbers of parts that are not the gateway's own -> metrics. Rule: read when scraped."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gatemill.observe.metrics import Labelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gatemill.house.root import House
+    from gatemill.observe.lines import LineWriter
+    from gatemill.observe.metrics import Meter
+    from gatemill.upstream.lane import Lanes
+
+
+def export(home: House, writer: LineWriter) -> None:
+    """The counts of ledger, log, targets, limits and cache become metrics."""
+    meter = home.gateway.meter
+    access, ledger = home.access, home.ledger.counters
+    meter.gauges["gatemill_ledger_rows_pending"] = (
+        "Usage rows in the journal that are not yet in the database.",
+        lambda: ledger.rows_pending,
+    )
+    for name, text in _LEDGER_COUNTERS.items():
+        meter.counters[f"gatemill_ledger_{name}"] = (text, partial(getattr, ledger, name))
+    meter.counters["gatemill_log_batches_dropped"] = (
+        "Batches of log lines dropped because nobody read them.",
+        lambda: writer.dropped,
+    )
+    meter.counters["gatemill_access_lines_dropped"] = (
+        "Request lines dropped because too many came between two flushes.",
+        lambda: access.dropped,
+    )
+    _targets(meter, home.lasting.lanes, home.gateway.now)
+    _limits(meter, home)
+    _cache(meter, home)
+
+
+def _targets(meter: Meter, lanes: Lanes, now: Callable[[], float]) -> None:
+    def read(field: str) -> dict[tuple[str, ...], float]:
+        return {(one.label,): getattr(one, field) for one in lanes.metrics(now())}
+
+    for field, text in _LANE_GAUGES.items():
+        meter.labelled_gauges[f"gatemill_target_{field}"] = Labelled(
+            text, ("target",), partial(read, field)
+        )
+    for field, text in _LANE_COUNTERS.items():
+        meter.labelled_counters[f"gatemill_target_{field}"] = Labelled(
+            text, ("target",), partial(read, field)
+        )
+
+
+def _limits(meter: Meter, home: House) -> None:
+    admission = home.gateway.admission
+    meter.labelled_counters["gatemill_limit_refusals"] = Labelled(
+        "Requests refused by a limit or a budget.",
+        ("scope", "limit"),
+        lambda: {(scope, kind): count for (scope, kind), count in admission.refusals.items()},
+    )
+    meter.gauges["gatemill_budget_waiting"] = (
+        "Requests that wait for money held by others.",
+        lambda: admission.waiting,
+    )
+    limiter = home.lasting.limiter
+    for name, text in _LIMITER_GAUGES.items():
+        if hasattr(limiter, name):
+            meter.gauges[f"gatemill_limiter_{name}"] = (text, partial(getattr, limiter, name))
+    shadows = home.lasting.shadows
+    meter.counters["gatemill_shadow_dropped"] = (
+        "Copies not sent, because as many as may were under way.",
+        lambda: shadows.dropped,
+    )
+
+
+def _cache(meter: Meter, home: House) -> None:
+    recall, answers = home.gateway.recall, home.lasting.answers
+    for name, text in _CACHE_COUNTERS.items():
+        for part in (recall, answers):
+            if hasattr(part, name):
+                meter.counters[f"gatemill_cache_{name}"] = (text, partial(getattr, part, name))
+    for name, text in _CACHE_GAUGES.items():
+        if hasattr(answers, name):
+            meter.gauges[f"gatemill_cache_{name}"] = (text, partial(getattr, answers, name))
+
+
+_LEDGER_COUNTERS = {
+    "rows_written": "Usage rows committed.",
+    "rows_lost": "Usage rows that neither journal nor memory could hold.",
+    "rows_rejected": "Usage rows the database refused; they are in journal/rejected.txt.",
+    "journal_errors": "Writes that the journal refused.",
+    "commit_errors": "Transactions that failed; their rows are tried again.",
+}
+_LANE_GAUGES = {
+    "state": "Breaker: 0 closed, 1 half-open, 2 open.",
+    "in_flight": "Attempts under way.",
+    "limit": "Attempts that may be under way; it shrinks when the target is overloaded.",
+    "waiting": "Requests that wait for their turn.",
+    "keys_resting": "Provider keys left out for a while after a refusal.",
+}
+_LANE_COUNTERS = {
+    "opened": "How often the breaker opened.",
+    "closed": "How often it closed again.",
+    "probes": "Probes while it was half-open.",
+    "retries": "Attempts repeated at the same target.",
+    "retries_refused": "Repeats that the retry budget did not allow.",
+    "queue_full": "Requests turned away, because as many wait as may.",
+}
+_LIMITER_GAUGES = {
+    "away": "1 while the shared counters are away and this process counts by itself.",
+    "counters": "Counters in memory.",
+    "settles_pending": "Settlements not yet with the shared counters.",
+}
+_CACHE_COUNTERS = {
+    "hits": "Answers given from the cache.",
+    "misses": "Requests to cached models that had to be asked.",
+    "coalesced": "Requests that shared the answer of an equal one under way.",
+    "stale": "Answers given although no longer fresh, because every target failed.",
+    "evicted": "Answers that made room for others.",
+    "too_large": "Answers not kept because of their size.",
+}
+_CACHE_GAUGES = {
+    "bytes": "Bytes of kept answers.",
+    "entries": "Kept answers.",
+}

@@ -1,0 +1,188 @@
+"""A running house: settings -> Gateway, and what has to be closed again.
+
+Rule: what outlives a reload (ledger, counters, breakers, cache) is taken over, the rest is new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gatemill.core import ids
+from gatemill.gateway.admit import Gate
+from gatemill.gateway.books import Books
+from gatemill.gateway.embed import Embedder
+from gatemill.gateway.parts import Gateway
+from gatemill.gateway.shadow import Shadows
+from gatemill.house.export import export
+from gatemill.house.limits import admission_of, limiter_of
+from gatemill.house.models import Prices, routes_of
+from gatemill.house.providers import makers_of, transport_of
+from gatemill.house.recall import answers_of, idempotency_of, recall_of
+from gatemill.ledger.ledger import Ledger
+from gatemill.observe.access import AccessLog, as_json, as_text
+from gatemill.observe.metrics import Meter
+from gatemill.upstream.course import Retries, Tries
+from gatemill.upstream.lane import Lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gatemill.core.clock import Clock
+    from gatemill.core.ports import Limiter, Transport
+    from gatemill.gateway.recall import Answers
+    from gatemill.observe.lines import LineWriter
+    from gatemill.settings import Loaded
+    from gatemill.settings.model import Settings
+
+SURFACES = (
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "count_tokens",
+    "inference",
+)
+
+
+class House(Struct, frozen=True):
+    """One running product."""
+
+    gateway: Gateway
+    ledger: Ledger
+    access: AccessLog
+    transports: Mapping[str, Transport]
+    settings: Settings  # what it was built from
+    lasting: Lasting
+
+    async def close(self) -> None:
+        """Connections to providers and stores are released; the ledger is flushed and closed."""
+        for transport in self.transports.values():
+            await transport.close()
+        await self.lasting.limiter.close()
+        await self.lasting.answers.close()
+        self.access.flush()
+        await self.ledger.close()
+
+
+class Lasting(Struct, frozen=True):
+    """What a reload takes over, because it has learned or counted something."""
+
+    meter: Meter
+    lanes: Lanes
+    limiter: Limiter
+    answers: Answers
+    shadows: Shadows
+
+
+def open_ledger(settings: Settings, clock: Clock) -> Ledger:
+    """The ledger of these settings, current. Raises LedgerUnavailable and InvalidValue."""
+    return Ledger.open(settings.data_dir, settings.stores.database or None, clock)
+
+
+def build(
+    loaded: Loaded,
+    ledger: Ledger,
+    clock: Clock,
+    output: tuple[LineWriter, bool],
+    previous: House | None = None,
+) -> House:
+    """The parts for these settings; called on the event loop.
+
+    `output` is the log and whether people read it. With `previous`, what that house has learned and
+    counted goes on, and so do its connections to providers that have not changed. Raises OSError for
+    an unreadable `ca_file`, InvalidValue for a store whose package is missing.
+    """
+    settings = loaded.settings
+    writer, pretty = output
+    if previous is None:
+        lasting = _lasting(settings, ledger, clock)
+        access = AccessLog(writer, as_text if pretty else as_json)
+    else:
+        lasting, access = previous.lasting, previous.access
+    transports = _transports(settings, clock, previous)
+    prices = Prices(settings, clock)
+    makers = makers_of(settings, transports, prices, lasting.lanes)
+    admission = admission_of(settings, lasting.limiter)
+    books = Books(ledger, lasting.limiter, admission.refuse)
+    embedder = Embedder()
+    gate = Gate(settings.limits.requests_in_flight, lasting.meter)
+    gate.draining = previous is not None and previous.gateway.gate.draining
+    gateway = Gateway(
+        keys=ledger,
+        gate=gate,
+        routes=routes_of(settings, makers, prices),
+        admission=admission,
+        recall=recall_of(settings, lasting.answers, clock, embedder),
+        idempotency=idempotency_of(settings, ledger, clock),
+        shadows=lasting.shadows,
+        tries=_tries(settings, clock, books),
+        books=books,
+        surfaces={name: import_module(f"gatemill.wire.{name}") for name in SURFACES},
+        meter=lasting.meter,
+        access=access,
+        clock=clock,
+        now=clock.monotonic_s,
+        new_id=previous.gateway.new_id if previous is not None else ids.sequence("req_"),
+        request_timeout_s=settings.server.request_timeout_s,
+        json_depth_max=settings.limits.json_depth,
+        version=version_of(settings),
+    )
+    embedder.gateway = gateway
+    home = House(gateway, ledger, access, transports, settings, lasting)
+    export(home, writer)
+    return home
+
+
+def _lasting(settings: Settings, ledger: Ledger, clock: Clock) -> Lasting:
+    return Lasting(
+        meter=Meter(),
+        lanes=Lanes(),
+        limiter=limiter_of(settings, ledger, clock),
+        answers=answers_of(settings, clock),
+        shadows=Shadows(),
+    )
+
+
+def _transports(settings: Settings, clock: Clock, previous: House | None) -> dict[str, Transport]:
+    old = {} if previous is None else previous.settings.providers
+    kept = {} if previous is None else previous.transports
+    return {
+        name: kept[name] if old.get(name) == provider else transport_of(name, provider, clock)
+        for name, provider in settings.providers.items()
+    }
+
+
+def _tries(settings: Settings, clock: Clock, books: Books) -> Tries:
+    said = settings.retries
+    retries = Retries(
+        attempts_max=said.attempts_max,
+        backoff_s=said.backoff_s,
+        backoff_max_s=said.backoff_max_s,
+        retry_after_max_s=said.retry_after_max_s,
+    )
+    return Tries(
+        now=clock.monotonic_s,
+        sleep=asyncio.sleep,
+        rng=random.random,
+        retries=retries,
+        opening=books.opening,
+        more=books.more,
+    )
+
+
+def version_of(settings: Settings) -> str:
+    """Twelve hex digits that change when any setting does, secrets included."""
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    for provider in settings.providers.values():
+        for secret in (provider.api_key, *provider.api_keys, *provider.headers.values()):
+            text = secret.get_secret_value().encode() if secret else b""
+            # With its length, so that no two rows of secrets run together into the same bytes.
+            digest.update(b"%d:%b" % (len(text), text))
+    return digest.hexdigest()[:12]

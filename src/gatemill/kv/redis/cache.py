@@ -1,0 +1,88 @@
+"""Answers kept in Redis, for all processes. Rule: a Redis that is slow, away or odd is a miss.
+
+It has a connection of its own: a large answer must not make the limiter's replies late.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gatemill.core.tasks import spawn
+from gatemill.kv.redis.wire import Away
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gatemill.kv.redis.connection import Connection
+
+PENDING_MAX = 256  # answers that wait to be written; more are not kept
+PENDING_BYTES_MAX = 16 << 20
+
+
+class RedisAnswers:
+    """Bytes by key, for a while."""
+
+    def __init__(self, connection: Connection, prefix: str) -> None:
+        """`connection` is this cache's alone, and is closed with it."""
+        self._connection = connection
+        self._prefix = prefix.encode()
+        self._pending: deque[tuple[bytes, bytes, int]] = deque()  # name, value, milliseconds
+        self._pending_bytes = 0
+        self._writer: asyncio.Task[None] | None = None  # runs while something is pending
+        self.hits = 0
+        self.misses = 0
+        self.failures = 0  # Redis was away, or refused
+        self.refused = 0  # not written, because too much was pending
+
+    async def get(self, key: bytes) -> bytes | None:
+        """The value; None within the connection's deadline when there is none or Redis is away."""
+        try:
+            reply = await self._connection.call("GET", self._name(key))
+        except Away:
+            self.failures += 1
+            reply = None
+        if isinstance(reply, bytes):
+            self.hits += 1
+            return reply
+        self.misses += 1
+        return None
+
+    def put(self, key: bytes, value: bytes, keep_s: float) -> None:
+        """The value is written soon and kept for `keep_s` seconds. Never waits, never raises."""
+        if self._connection.away:
+            self.failures += 1
+            return
+        full = self._pending_bytes + len(value) > PENDING_BYTES_MAX
+        if full or len(self._pending) >= PENDING_MAX:
+            self.refused += 1
+            return
+        self._pending.append((self._name(key), value, max(1, int(keep_s * 1000))))
+        self._pending_bytes += len(value)
+        if self._writer is None:
+            self._writer = spawn(self._write(), "redis-answers")
+
+    async def written(self) -> None:
+        """Nothing is pending any more."""
+        if self._writer is not None:
+            await self._writer
+
+    async def close(self) -> None:
+        """What was put is written, if Redis takes it, and the connection is released."""
+        await self.written()
+        await self._connection.close()
+
+    async def _write(self) -> None:
+        # One at a time: the deadline of each then counts for one answer only.
+        while self._pending:
+            name, value, keep_ms = self._pending.popleft()
+            try:
+                await self._connection.call("SET", name, value, "PX", keep_ms)
+            except Away:
+                self.failures += 1
+            finally:
+                self._pending_bytes -= len(value)
+        self._writer = None
+
+    def _name(self, key: bytes) -> bytes:
+        return self._prefix + key.hex().encode()

@@ -1,0 +1,59 @@
+"""Which version a caller gets, and keeps. Rule: a pure function of the salt, the arms and the caller.
+
+Weighted rendezvous hashing: every arm gets a score for the caller, and the highest wins. When one
+weight changes or an arm is added, only the share of callers moves that has to.
+Source: Schindelhauer and Schomaker, "Weighted distributed hash tables", 2005.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from math import log
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from gatemill.core.call import Call
+
+
+class Arm(Struct, frozen=True):
+    """One version."""
+
+    name: str
+    model: str  # whose targets answer: a name of [models]
+    weight: float  # positive; relative to the other arms
+
+
+class Experiment(Struct, frozen=True):
+    """Versions among which callers are split."""
+
+    arms: tuple[Arm, ...]  # at least one
+    by: str  # what stays with its arm: "key", "user" or "conversation"
+    salt: str  # another salt is another split
+
+
+def who(experiment: Experiment, key_id: str, call: Call) -> str:
+    """What is hashed: the next wider one where the caller does not say it."""
+    if experiment.by == "key":
+        return key_id
+    if experiment.by == "conversation" and call.conversation:
+        return call.conversation
+    return call.user or key_id
+
+
+def arm(experiment: Experiment, unit: str) -> Arm:
+    """The arm that `unit` gets."""
+    arms = experiment.arms
+    best, most = arms[0], -1.0
+    for each in arms:
+        score = each.weight / -log(_between(f"{experiment.salt}\0{each.name}\0{unit}"))
+        if score > most:
+            best, most = each, score
+    return best
+
+
+def _between(text: str) -> float:
+    """A number in (0, 1), neither end included, so that its logarithm is negative and finite."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return ((int.from_bytes(digest[:8], "big") >> 12) + 0.5) / (1 << 52)

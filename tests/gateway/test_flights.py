@@ -1,0 +1,499 @@
+"""Equal calls under way: one asks. Every way in which the one who asks may fail the others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gatemill.core.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    InternalError,
+    InvalidValue,
+    PriceUnknown,
+    RateLimited,
+    UpstreamInterrupted,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+)
+from playbook import DONE, HELLO, STOP
+from recall_stage import TAIL, WHOLE, Flowing, Heard, Stage, asking, body, turn
+
+MANY = 100
+
+
+async def crowd(stage: Stage, count: int = MANY, **fields):
+    calls = [asking(**fields) for _ in range(count)]
+    tasks = [await stage.begun(call) for call in calls]
+    assert len(stage.provider.asked) == 1
+    return calls, tasks
+
+
+async def results(tasks):
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_hundred_equal_calls_ask_once():
+    stage = Stage()
+    calls, tasks = await crowd(stage)
+    stage.provider.say(body("same"))
+    replies = await results(tasks)
+    assert {reply.body for reply in replies} == {body("same")}
+    assert [reply.call for reply in replies] == calls
+    assert [call.cache for call in calls] == ["miss"] + ["coalesced"] * (MANY - 1)
+    assert len(stage.provider.asked) == 1
+    assert stage.recall.given["coalesced"] == MANY - 1
+    assert not stage.recall._flights
+
+
+async def test_an_answer_that_is_not_kept_is_still_shared_by_those_who_waited():
+    stage = Stage()
+    _, tasks = await crowd(stage, 3)
+    stage.provider.say(body(finish="length"))
+    assert [reply.body for reply in await results(tasks)] == [body(finish="length")] * 3
+    await stage.answered(asking())
+
+
+async def test_other_questions_and_callers_with_other_means_ask_themselves():
+    stage = Stage()
+    await stage.begun(asking())
+    poor = asking()
+    poor.output_cap = 5
+    for call in (asking("Other"), asking(stream=True), asking(temperature=1), poor):
+        await stage.begun(call)
+    assert len(stage.provider.asked) == 5
+
+
+async def test_when_the_leader_fails_exactly_one_takes_over_each_time():
+    stage = Stage()
+    calls, tasks = await crowd(stage, 5)
+    for asked in range(1, 5):
+        assert len(stage.provider.asked) == asked
+        stage.provider.say(UpstreamTimeout("slow"))
+        await turn()
+    stage.provider.say(body("at last"))
+    found = await results(tasks)
+    assert [type(one) for one in found[:4]] == [UpstreamTimeout] * 4
+    assert found[4].body == body("at last")
+    assert calls[4].cache == "miss"
+    assert not stage.recall._flights
+
+
+async def test_whoever_waits_behind_a_failed_leader_gets_the_next_ones_answer():
+    stage = Stage()
+    calls, tasks = await crowd(stage, 10)
+    stage.provider.say(UpstreamRateLimited("busy"))
+    await turn()
+    assert len(stage.provider.asked) == 2
+    stage.provider.say(body())
+    found = await results(tasks)
+    assert isinstance(found[0], UpstreamRateLimited)
+    assert [reply.body for reply in found[1:]] == [body()] * 9
+    assert [call.cache for call in calls[1:]] == ["miss"] + ["coalesced"] * 8
+
+
+async def test_a_mistake_in_the_question_is_everybodys():
+    stage = Stage()
+    _, tasks = await crowd(stage, 10)
+    stage.provider.say(InvalidValue("`n`: too many.", param="n", retry_after_s=3))
+    found = await results(tasks)
+    assert all(type(one) is InvalidValue for one in found)
+    assert {(one.message, one.param, one.retry_after_s) for one in found} == {
+        ("`n`: too many.", "n", 3)
+    }
+    assert len({id(one) for one in found}) == 10
+    assert len(stage.provider.asked) == 1
+    assert not stage.recall._flights
+
+
+@pytest.mark.parametrize("error", [RateLimited("yours"), PriceUnknown("yours"), InternalError("x")])
+async def test_what_is_wrong_with_the_leader_alone_is_not_told_to_others(error):
+    stage = Stage()
+    _, tasks = await crowd(stage, 3)
+    stage.provider.say(error)
+    await turn()
+    assert len(stage.provider.asked) == 2
+    stage.provider.say(body())
+    found = await results(tasks)
+    assert type(found[0]) is type(error)
+    assert [reply.body for reply in found[1:]] == [body()] * 2
+
+
+async def test_a_leader_who_hangs_up_before_the_answer_hands_over():
+    stage = Stage()
+    _, tasks = await crowd(stage, 3)
+    tasks[0].cancel()
+    await turn()
+    assert stage.provider.cancelled == 1
+    assert len(stage.provider.asked) == 2
+    stage.provider.say(body())
+    found = await results(tasks)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert [reply.body for reply in found[1:]] == [body()] * 2
+
+
+async def test_a_fault_of_ours_in_the_leader_hands_over():
+    stage = Stage()
+    _, tasks = await crowd(stage, 2)
+    stage.provider.asked[0][1].set_exception(ZeroDivisionError())
+    await turn()
+    stage.provider.say(body())
+    found = await results(tasks)
+    assert isinstance(found[0], ZeroDivisionError)
+    assert found[1].body == body()
+
+
+async def test_all_hang_up_and_nothing_is_left():
+    stage = Stage()
+    _, tasks = await crowd(stage, 5)
+    for task in reversed(tasks):
+        task.cancel()
+    await results(tasks)
+    assert len(stage.provider.asked) == 1
+    assert not stage.recall._flights
+
+
+async def test_the_one_chosen_to_lead_hangs_up_in_that_moment_and_the_next_leads():
+    stage = Stage()
+    _, tasks = await crowd(stage, 4)
+    stage.provider.say(UpstreamTimeout("slow"))
+    while not tasks[0].done():
+        await asyncio.sleep(0)
+    # The second has been chosen and has not run yet.
+    assert len(stage.provider.asked) == 1
+    tasks[1].cancel()
+    await turn()
+    assert len(stage.provider.asked) == 2
+    stage.provider.say(body())
+    found = await results(tasks)
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert [reply.body for reply in found[2:]] == [body()] * 2
+    assert not stage.recall._flights
+
+
+async def test_nobody_waits_beyond_its_own_deadline():
+    stage = Stage()
+    await stage.begun(asking())
+    hasty = asking()
+    hasty.deadline_s = 0.01
+    with pytest.raises(DeadlineExceeded):
+        await asyncio.wait_for(stage.ask(hasty), 10)
+    patient = await stage.begun(asking())
+    stage.provider.say(body())
+    assert (await patient).body == body()
+
+
+@pytest.mark.parametrize("header", ["no-cache", "no-store", "max-age=0"])
+async def test_who_forbids_it_does_not_wait_for_others_and_nobody_for_it(header):
+    stage = Stage()
+    first = await stage.begun(asking())
+    alone = await stage.begun(asking(), header)
+    third = await stage.begun(asking())
+    assert len(stage.provider.asked) == 2
+    stage.provider.say(body("alone"))
+    assert (await alone).body == body("alone")
+    assert not third.done()
+    stage.provider.say(body("first"), 0)
+    assert (await first).body == (await third).body == body("first")
+
+
+async def test_who_reads_may_join_one_who_only_asked_for_a_new_answer():
+    stage = Stage()
+    await stage.begun(asking(), "no-cache")
+    second = await stage.begun(asking())
+    stage.provider.say(body())
+    assert (await second).call.cache == "coalesced"
+
+
+async def test_stale_answers_are_for_all_who_waited():
+    stage = Stage(ttl_s=60, stale_s=60, stale_last=True)
+    await stage.answered(asking(), body("old"))
+    stage.provider.asked.clear()
+    stage.clock.advance(61)
+    calls, tasks = await crowd(stage, 10)
+    stage.provider.say(UpstreamTimeout("slow"))
+    assert {reply.body for reply in await results(tasks)} == {body("old")}
+    assert {(call.cache, call.cache_age_s) for call in calls} == {("stale", 61)}
+    assert len(stage.provider.asked) == 1
+
+
+async def test_a_flight_is_found_by_who_looked_into_the_store_meanwhile():
+    class Slow:
+        """A store that takes a moment, as Redis does."""
+
+        puts = 0
+
+        async def get(self, key):
+            await asyncio.sleep(0)
+            return None
+
+        def put(self, key, value, keep_s):
+            self.puts += 1
+
+        async def close(self):
+            pass
+
+    stage = Stage(store=Slow())
+    tasks = [asyncio.ensure_future(stage.ask(asking())) for _ in range(MANY)]
+    await turn()
+    assert len(stage.provider.asked) == 1
+    stage.provider.say(body())
+    assert len({reply.body for reply in await results(tasks)}) == 1
+    assert stage.store.puts == 1
+
+
+# --- Streams --------------------------------------------------------------------------------------------
+
+
+async def test_those_who_wait_hear_the_stream_live_and_so_do_those_who_come_later():
+    stage = Stage()
+    calls, tasks = await crowd(stage, 3, stream=True)
+    for call in calls:
+        call.reported = ()
+    calls[0].reported = ("seed",)
+    source = Flowing(HELLO)
+    stage.provider.say(source)
+    heard = [Heard(reply.stream).attach() for reply in await results(tasks)]
+    late_call = asking(stream=True)
+    late = Heard((await stage.hit(late_call)).stream).attach()
+    assert late.sink.data == HELLO
+    source.say(STOP + DONE)
+    source.end()
+    assert [each.sink.data for each in (*heard, late)] == [WHOLE + TAIL] * 4
+    assert [each.settled for each in (*heard, late)] == [[None]] * 4
+    assert [call.cache for call in (*calls, late_call)] == ["miss"] + ["coalesced"] * 3
+    assert {call.reported for call in (*calls, late_call)} == {("seed",)}
+    await stage.hit(asking(stream=True))
+
+
+async def test_a_stream_that_fails_before_it_began_has_another_leader():
+    stage = Stage()
+    _, tasks = await crowd(stage, 3, stream=True)
+    stage.provider.say(UpstreamTimeout("slow"))
+    await turn()
+    source = Flowing(HELLO)
+    stage.provider.say(source)
+    found = await results(tasks)
+    assert isinstance(found[0], UpstreamTimeout)
+    heard = [Heard(reply.stream).attach() for reply in found[1:]]
+    source.say(STOP + DONE)
+    source.end()
+    assert [each.sink.data for each in heard] == [WHOLE + TAIL] * 2
+
+
+async def test_a_stream_that_fails_after_it_began_fails_for_all_who_listen():
+    stage = Stage()
+    _, tasks = await crowd(stage, 3, stream=True)
+    source = Flowing(HELLO)
+    stage.provider.say(source)
+    heard = [Heard(reply.stream).attach() for reply in await results(tasks)]
+    source.end(UpstreamInterrupted("cut"))
+    for each in heard:
+        assert each.sink.data == HELLO
+        assert [error.code for error in each.sink.closed] == ["upstream_interrupted"]
+        assert [error.code for error in each.settled] == ["upstream_interrupted"]
+    assert not stage.recall._flights
+    assert stage.store.entries == 0
+
+
+async def test_a_leader_who_hangs_up_while_others_listen_stops_nothing():
+    stage = Stage()
+    _, tasks = await crowd(stage, 2, stream=True)
+    source = Flowing(HELLO)
+    stage.provider.say(source)
+    leader, other = (Heard(reply.stream).attach() for reply in await results(tasks))
+    leader.stream.abort()
+    assert "abort" not in source.calls
+    assert leader.settled == []
+    source.say(STOP + DONE)
+    source.end()
+    assert leader.settled == other.settled == [None]
+    assert other.sink.data == WHOLE + TAIL
+    await stage.hit(asking(stream=True))
+
+
+async def test_when_all_who_listen_hang_up_the_upstream_is_told():
+    stage = Stage()
+    _, tasks = await crowd(stage, 3, stream=True)
+    source = Flowing(HELLO)
+    stage.provider.say(source)
+    heard = [Heard(reply.stream).attach() for reply in await results(tasks)]
+    for each in heard:
+        each.stream.abort()
+    assert source.calls == ["attach", "abort"]
+    assert [[error.code for error in each.settled] for each in heard] == [[ClientGone.code]] * 3
+    assert not stage.recall._flights
+    # The next asks anew.
+    await stage.streamed(asking(stream=True))
+
+
+async def test_a_follower_who_hangs_up_before_it_hears_of_the_stream_leaves_it():
+    stage = Stage()
+    _, tasks = await crowd(stage, 2, stream=True)
+    source = Flowing(HELLO)
+    stage.provider.say(source)
+    while not tasks[0].done():
+        await asyncio.sleep(0)
+    tasks[1].cancel()
+    leader = Heard((await tasks[0]).stream).attach()
+    await turn()
+    leader.stream.abort()
+    assert source.calls == ["attach", "abort"]
+
+
+async def test_a_stream_that_outgrew_its_record_takes_nobody_else():
+    stage = Stage(entry_bytes=len(HELLO))
+    first = await stage.begun(asking(stream=True))
+    source = Flowing(HELLO, HELLO)
+    stage.provider.say(source)
+    heard = Heard((await first).stream).attach()
+    second = await stage.begun(asking(stream=True))
+    assert len(stage.provider.asked) == 2
+    third = await stage.begun(asking(stream=True))
+    assert len(stage.provider.asked) == 2
+    source.say(DONE)
+    source.end()
+    assert heard.sink.data == HELLO * 2 + DONE + TAIL
+    # The end of the first must not land the second, which has taken its place.
+    assert len(stage.recall._flights) == 1
+    stage.provider.say(UpstreamTimeout("slow"))
+    with pytest.raises(UpstreamTimeout):
+        await second
+    third.cancel()
+    await results([third])
+
+
+async def test_an_empty_stream_ends_for_all():
+    stage = Stage()
+    _, tasks = await crowd(stage, 2, stream=True)
+    source = Flowing()
+    stage.provider.say(source)
+    heard = [Heard(reply.stream).attach() for reply in await results(tasks)]
+    source.end()
+    assert [each.sink.data for each in heard] == [TAIL, TAIL]
+
+
+# --- Prompts that mean the same ---------------------------------------------------------------------------
+
+
+class Embedder:
+    """Vectors by text; remembers who paid."""
+
+    def __init__(self, **vectors) -> None:
+        self.vectors = vectors
+        self.paid = []
+
+    async def __call__(self, call, model, text):
+        self.paid.append((call.id, model, text))
+        found = self.vectors[text]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def meaning(**vectors) -> Stage:
+    stage = Stage(embed=Embedder(**vectors), similar_model="embed", similar_min=0.9)
+    stage.paid = stage.recall._embed.paid
+    return stage
+
+
+async def test_a_prompt_that_means_the_same_gets_the_same_answer():
+    stage = meaning(Hi=[1, 0], Hello=[1, 0.1], Bye=[0, 1])
+    first = asking("Hi")
+    await stage.answered(first)
+    call = asking("Hello")
+    assert (await stage.hit(call)).body == body()
+    assert (call.cache, call.reason) == ("hit", "similar 0.995")
+    await stage.answered(asking("Bye"))
+    assert [paid[1:] for paid in stage.paid] == [
+        ("embed", "Hi"),
+        ("embed", "Hello"),
+        ("embed", "Bye"),
+    ]
+    assert stage.paid[0][0] == first.id
+
+
+async def test_an_exact_hit_needs_no_vector():
+    stage = meaning(Hi=[1, 0])
+    await stage.answered(asking("Hi"))
+    await stage.hit(asking("Hi"))
+    assert len(stage.paid) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"temperature": 0.5}, {"stream": True}, {"n": 2}, {"tools": []}, {"max_tokens": 5}],
+)
+async def test_with_other_parameters_the_same_words_are_another_question(other):
+    stage = meaning(Hi=[1, 0], Hello=[1, 0])
+    await stage.answered(asking("Hi"))
+    await stage.begun(asking("Hello", **other))
+    assert len(stage.provider.asked) == 2
+
+
+async def test_similar_prompts_of_another_tenant_are_never_found():
+    from gatemill.core.call import Key
+
+    stage = meaning(Hi=[1, 0], Hello=[1, 0])
+    await stage.answered(asking("Hi", key=Key(id="a", name="")))
+    await stage.answered(asking("Hello", key=Key(id="b", name="")))
+
+
+async def test_a_similar_stream_comes_as_a_stream():
+    stage = meaning(Hi=[1, 0], Hello=[1, 0])
+    await stage.streamed(asking("Hi", stream=True))
+    again = Heard((await stage.hit(asking("Hello", stream=True))).stream).attach()
+    assert again.sink.data == WHOLE + TAIL
+
+
+async def test_a_similar_answer_must_be_fresh_and_young_enough():
+    stage = meaning(Hi=[1, 0], Hello=[1, 0])
+    await stage.answered(asking("Hi"))
+    stage.clock.advance(10)
+    await stage.hit(asking("Hello"), "max-age=10")
+    await stage.answered(asking("Hello"), header="max-age=9")
+    stage.clock.advance(60)
+    await stage.answered(asking("Hi"))
+
+
+async def test_when_the_embedding_fails_the_provider_is_asked():
+    stage = meaning(Hi=UpstreamTimeout("slow"))
+    await stage.answered(asking("Hi"))
+    assert stage.recall.embed_failures == 1
+    await stage.hit(asking("Hi"))
+
+
+@pytest.mark.parametrize("header", ["no-cache", "no-store"])
+async def test_who_does_not_read_pays_for_no_vector(header):
+    stage = meaning(Hi=[1, 0])
+    await stage.answered(asking("Hi"), header=header)
+    assert stage.paid == []
+
+
+async def test_a_question_without_a_last_text_is_compared_exactly():
+    stage = meaning()
+    call = asking()
+    call.body = call.body.replace(b'"user"', b'"assistant"')
+    await stage.answered(call)
+    assert stage.paid == []
+
+
+async def test_a_similar_answer_is_for_all_who_waited():
+    stage = meaning(Hi=[1, 0], Hello=[1, 0])
+    await stage.answered(asking("Hi"))
+    release = asyncio.Event()
+    plain = stage.recall._embed
+
+    async def slow(call, model, text):
+        await release.wait()
+        return await plain(call, model, text)
+
+    stage.recall._embed = slow
+    calls = [asking("Hello") for _ in range(5)]
+    tasks = [await stage.begun(call) for call in calls]
+    release.set()
+    assert {reply.body for reply in await results(tasks)} == {body()}
+    assert {call.cache for call in calls} == {"hit"}
+    assert len(stage.paid) == 2

@@ -1,0 +1,105 @@
+"""Redis away, frozen or odd is a miss, at once. What all stores do is in contract/test_cache.py."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+import redis_service
+from gatemill.kv.redis.address import address
+from gatemill.kv.redis.cache import PENDING_BYTES_MAX, PENDING_MAX, RedisAnswers
+from gatemill.kv.redis.connection import DEADLINE_S, Connection
+
+
+@pytest.fixture
+async def server():
+    made = redis_service.Server()
+    yield made
+    made.thaw() if made._process else None
+    made.remove()
+
+
+async def opened(url: str) -> RedisAnswers:
+    connection = Connection(address(url))
+    assert await connection.open()
+    return RedisAnswers(connection, "t:")
+
+
+@pytest.fixture
+async def store():
+    with redis_service.store() as url:
+        made = await opened(url)
+        made.url = url
+        yield made
+        await made.close()
+
+
+async def test_without_redis_everything_is_a_miss_and_nothing_raises():
+    store = RedisAnswers(Connection(address("redis://127.0.0.1:1")), "t:")
+    store.put(b"k", b"v", 1)
+    assert await store.get(b"k") is None
+    assert (store.failures, store.misses) == (2, 1)
+    await store.close()
+
+
+async def test_a_frozen_redis_is_a_miss_within_the_deadline_and_then_at_once(server):
+    store = await opened(f"{server.url}/0")
+    store.put(b"k", b"v", 100)
+    await store.written()
+    server.freeze()
+    began_s = time.monotonic()
+    assert await store.get(b"k") is None
+    first_s = time.monotonic() - began_s
+    for _ in range(100):
+        assert await store.get(b"k") is None
+        store.put(b"k", b"w", 100)
+    assert first_s < 10 * DEADLINE_S
+    assert time.monotonic() - began_s < 20 * DEADLINE_S
+    assert store.failures == 201
+    assert not store._pending
+    await store.close()
+
+
+async def test_a_redis_that_stops_while_answers_are_written_fails_nobody(server):
+    store = await opened(f"{server.url}/0")
+    for at in range(PENDING_MAX):
+        store.put(b"%d" % at, bytes(1000), 100)
+    server.stop()
+    await asyncio.wait_for(store.written(), 10)
+    assert store.failures > 0
+    assert not store._pending
+    assert store._pending_bytes == 0
+    await store.close()
+
+
+async def test_what_waits_to_be_written_is_bounded(store):
+    for at in range(PENDING_MAX + 5):
+        store.put(b"%d" % at, b"v", 100)
+    assert store.refused == 5
+    await store.written()
+    store.put(b"big", bytes(PENDING_BYTES_MAX), 100)
+    store.put(b"more", b"v", 100)
+    assert store.refused == 6
+
+
+async def test_a_key_is_named_by_its_prefix_and_in_hex(store):
+    store.put(b"\x00\xff", b"v", 100)
+    await store.written()
+    assert redis_service.command(store.url, "GET", "t:00ff") == "v"
+    assert 0 < int(str(redis_service.command(store.url, "PTTL", "t:00ff"))) <= 100_000
+
+
+async def test_a_key_that_holds_something_else_is_a_miss(store):
+    redis_service.command(store.url, "LPUSH", "t:6b", "x")
+    assert await store.get(b"k") is None
+    assert store.misses == 1
+
+
+async def test_what_was_put_last_is_written_before_the_close():
+    with redis_service.store() as url:
+        store = await opened(url)
+        store.put(b"k", b"v", 100)
+        await store.close()
+        assert redis_service.command(url, "GET", "t:6b") == "v"
