@@ -19,6 +19,8 @@ from playbook import DONE, HELLO, STOP, Scripted
 from transports import Remembered
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gatemill.core.ports import Stream
 
 KEY = Key(id="k", name="k", team_id="t")
@@ -176,6 +178,15 @@ class Stage:
             source.say(part)
         source.end()
         return heard
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """It has just become true: nothing happened since but the end of that turn of the loop."""
+    for _ in range(10_000):
+        if true():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never became true")
 
 
 async def turn() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from contextlib import AsyncExitStack
 
@@ -251,6 +252,23 @@ async def test_what_is_not_used_any_more_is_closed_once_its_requests_have_ended(
     await _until(lambda: [pool._connections_max > 0 for pool in pools] == [False, False, True])
 
 
+async def test_a_request_that_was_cut_does_not_keep_its_gateway(start, fake):
+    run = await start(ECHO)
+    pauses = asyncio.Queue()
+    run.reloader._leaving._pause = pauses.get
+    await run.load(UP.format(url=fake.url))
+    pool = run.reloader.home.transports["up"]
+    async with peer(run.gate) as client:
+        await client.send(post(run.gate, body("up/fake+hang")))
+        await fake.journal.wait_for(lambda row: True, 5)
+        await run.load(ECHO)
+    await fake.journal.wait_for(lambda row: row.outcome == "client_left", 5)
+    async with asyncio.timeout(5):
+        while pool._connections_max:
+            pauses.put_nowait(None)
+            await asyncio.sleep(0.01)
+
+
 async def test_a_thousand_requests_during_twenty_reloads_all_succeed(start, fake, other):
     run = await start(UP.format(url=fake.url))
     left = iter(range(1000))
@@ -417,7 +435,8 @@ async def test_a_file_that_is_gone_for_a_moment_is_waited_for(looks):
 
 async def _until(condition):
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the loop's own turns are what it waits for
+        while not condition():
+            gc.collect()
             await asyncio.sleep(0)
 
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gatemill.core.call import Key
 from gatemill.core.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -18,7 +19,7 @@ from gatemill.core.errors import (
     UpstreamTimeout,
 )
 from playbook import DONE, HELLO, STOP
-from recall_stage import TAIL, WHOLE, Flowing, Heard, Stage, asking, body, turn
+from recall_stage import TAIL, WHOLE, Flowing, Heard, Stage, asking, body, turn, until
 
 MANY = 100
 
@@ -44,7 +45,7 @@ async def test_a_hundred_equal_calls_ask_once():
     assert [reply.call for reply in replies] == calls
     assert [call.cache for call in calls] == ["miss"] + ["coalesced"] * (MANY - 1)
     assert len(stage.provider.asked) == 1
-    assert stage.recall.given["coalesced"] == MANY - 1
+    assert stage.recall.coalesced == MANY - 1
     assert not stage.recall._flights
 
 
@@ -159,8 +160,7 @@ async def test_the_one_chosen_to_lead_hangs_up_in_that_moment_and_the_next_leads
     stage = Stage()
     _, tasks = await crowd(stage, 4)
     stage.provider.say(UpstreamTimeout("slow"))
-    while not tasks[0].done():
-        await asyncio.sleep(0)
+    await until(tasks[0].done)
     # The second has been chosen and has not run yet.
     assert len(stage.provider.asked) == 1
     tasks[1].cancel()
@@ -226,8 +226,7 @@ async def test_a_flight_is_found_by_who_looked_into_the_store_meanwhile():
         puts = 0
 
         async def get(self, key):
-            await asyncio.sleep(0)
-            return None
+            return await asyncio.sleep(0, None)
 
         def put(self, key, value, keep_s):
             self.puts += 1
@@ -334,8 +333,7 @@ async def test_a_follower_who_hangs_up_before_it_hears_of_the_stream_leaves_it()
     _, tasks = await crowd(stage, 2, stream=True)
     source = Flowing(HELLO)
     stage.provider.say(source)
-    while not tasks[0].done():
-        await asyncio.sleep(0)
+    await until(tasks[0].done)
     tasks[1].cancel()
     leader = Heard((await tasks[0]).stream).attach()
     await turn()
@@ -434,8 +432,6 @@ async def test_with_other_parameters_the_same_words_are_another_question(other):
 
 
 async def test_similar_prompts_of_another_tenant_are_never_found():
-    from gatemill.core.call import Key
-
     stage = meaning(Hi=[1, 0], Hello=[1, 0])
     await stage.answered(asking("Hi", key=Key(id="a", name="")))
     await stage.answered(asking("Hello", key=Key(id="b", name="")))

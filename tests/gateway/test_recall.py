@@ -10,11 +10,16 @@ import pytest
 from gatemill.core.call import Key
 from gatemill.core.errors import CacheMiss, InvalidValue, UpstreamTimeout
 from gatemill.gateway.recall import _encode
-from recall_stage import KEY, TAIL, WHOLE, Flowing, Heard, Stage, asking, body, turn
 from playbook import DONE, HELLO, STOP, delta
+from recall_stage import KEY, TAIL, WHOLE, Flowing, Heard, Stage, asking, body, turn
 
 MATE = Key(id="mate", name="", team_id="t")
 STRANGER = Key(id="stranger", name="", team_id="u")
+
+
+def counts(stage):
+    recall = stage.recall
+    return recall.misses, recall.hits, recall.stale, recall.coalesced
 
 
 async def test_an_equal_question_gets_the_same_answer_and_nobody_is_asked():
@@ -29,7 +34,7 @@ async def test_an_equal_question_gets_the_same_answer_and_nobody_is_asked():
     assert again.call is second
     assert (second.cache, second.cache_age_s) == ("hit", 7)
     assert second.attempts == []
-    assert stage.recall.given == {"miss": 1, "hit": 1, "stale": 0, "coalesced": 0}
+    assert counts(stage) == (1, 1, 0, 0)
 
 
 async def test_what_could_not_be_carried_over_is_said_with_a_hit_too():
@@ -146,51 +151,64 @@ async def test_answers_stay_within_their_scope(scope, shared):
                 await stage.ask(asking(key=key), "only-if-cached")
 
 
-async def test_two_thousand_operations_of_two_tenants_never_meet():
-    """Every answer names its tenant; streams, hang-ups and calls under way included."""
-    rng = random.Random(2026)
-    stage = Stage(scope="team", similar_model="e", embed=_nearly_equal)
-    tasks, flowing = [], []
+class Town:
+    """Two tenants who ask the same questions, in an order that chance makes."""
 
-    def answer(share: float) -> None:
-        for source in [one for one in flowing if rng.random() < share]:
-            flowing.remove(source)
-            source.say(STOP + DONE)
-            source.end()
-        for call, future in stage.provider.asked:
-            if not future.done() and rng.random() < share:
-                future.set_result(_named(call, flowing))
-        del stage.provider.asked[:-300]
+    def __init__(self) -> None:
+        self.rng = random.Random(2026)
+        self.stage = Stage(scope="team", similar_model="e", embed=_nearly_equal)
+        self.tasks: list = []
+        self.flowing: list[Flowing] = []
 
-    for _ in range(2000):
+    async def ask(self) -> None:
+        rng = self.rng
         key = (MATE, STRANGER)[rng.random() < 0.5]
         call = asking(f"q{rng.randrange(20)}", key=key, **rng.choice([{}, {}, {"stream": True}]))
         call.deadline_s = 1e9
-        tasks.append((call, await stage.begun(call, rng.choice(["", "", "no-cache", "max-age=5"]))))
+        header = rng.choice(["", "", "no-cache", "max-age=5"])
+        self.tasks.append((call, await self.stage.begun(call, header)))
         if rng.random() < 0.1:
-            tasks[rng.randrange(len(tasks))][1].cancel()
-        answer(0.1)
-        stage.clock.advance(rng.random() * 5)
+            self.tasks[rng.randrange(len(self.tasks))][1].cancel()
+
+    def answer(self, share: float) -> None:
+        """Some streams end, and some questions are answered."""
+        for source in [one for one in self.flowing if self.rng.random() < share]:
+            self.flowing.remove(source)
+            source.say(STOP + DONE)
+            source.end()
+        asked = self.stage.provider.asked
+        for call, future in asked:
+            if not future.done() and self.rng.random() < share:
+                future.set_result(_named(call, self.flowing))
+        del asked[:-300]
+
+    def given(self, call, reply) -> bytes:
+        """What the caller got."""
+        if reply.stream is None:
+            return reply.body
+        return Heard(reply.stream).attach().sink.data
+
+
+async def test_two_thousand_operations_of_two_tenants_never_meet():
+    """Every answer names its tenant; streams, hang-ups and calls under way included."""
+    town = Town()
+    for _ in range(2000):
+        await town.ask()
+        town.answer(0.1)
+        town.stage.clock.advance(town.rng.random() * 5)
     for _ in range(100):
-        answer(1)
+        town.answer(1)
         await turn()
-    assert not stage.recall._flights
-    streams = replies = 0
-    for call, task in tasks:
-        assert task.done()
-        if task.cancelled():
-            continue
-        reply = task.result()
-        said = reply.body
-        if reply.stream is not None:
-            said = Heard(reply.stream).attach().sink.data
-            streams += 1
-        replies += 1
+    assert not town.stage.recall._flights
+    assert all(task.done() for _, task in town.tasks)
+    replies = [(call, task.result()) for call, task in town.tasks if not task.cancelled()]
+    for call, reply in replies:
+        said = town.given(call, reply)
         assert said.count(b"for u!") == (call.key.team_id == "u")
         assert said.count(b"for t!") == (call.key.team_id == "t")
-    assert replies > 1500
-    assert streams > 300
-    assert min(stage.recall.given[how] for how in ("hit", "coalesced", "miss")) > 100
+    assert len(replies) > 1500
+    assert sum(reply.stream is not None for _, reply in replies) > 300
+    assert min(counts(town.stage)[i] for i in (0, 1, 3)) > 100
 
 
 async def _nearly_equal(call, model, text):

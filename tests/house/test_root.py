@@ -10,6 +10,7 @@ import pytest
 from gatemill import __version__, house
 from gatemill.core.call import Timeouts
 from gatemill.core.clock import FakeClock
+from gatemill.house import providers, root
 from gatemill.providers import anthropic, openai
 from gatemill.upstream.inline import Inline
 from gatemill.upstream.pool import Pool
@@ -56,7 +57,7 @@ async def target(folder, text: str, name: str = "m"):
 def headers(folder, text: str) -> dict[str, str]:
     """Headers that go to the provider `p`; no name occurs twice."""
     provider = loaded(folder, text).settings.providers["p"]
-    made = house._headers(provider)
+    made = providers.headers_of(provider)
     found = dict(made)
     assert len(found) == len(made), made
     assert found.pop("user-agent") == f"gatemill/{__version__}"
@@ -347,7 +348,7 @@ async def test_limits_reach_the_gateway(tmp_path):
 async def test_every_surface_is_there_under_its_name(tmp_path):
     async with built(tmp_path) as made:
         assert {name: one.NAME for name, one in made.gateway.surfaces.items()} == {
-            name: name for name in house.SURFACES
+            name: name for name in root.SURFACES
         }
 
 

@@ -1,4 +1,6 @@
+import asyncio
 import math
+import random
 from collections import Counter
 
 import msgspec
@@ -11,6 +13,7 @@ from gatemill.ledger import queries, reports, rollups, usage
 from gatemill.ledger.database import Place
 from gatemill.ledger.reports import LABELS, Query
 from usage_rows import usage_row
+from writing import writing
 
 DAY_S = 86_400
 TODAY_S = 1_763_683_200  # a midnight
@@ -167,6 +170,26 @@ def test_sums_are_those_of_the_rows_whatever_is_replayed_replaced_or_deleted(
         usage.spent(database, "model", name, since_s, math.inf) for name in ("fast", "slow")
     ]
     assert sum(by_model) == expected
+
+
+async def test_two_processes_add_to_the_same_sums_without_waiting_for_each_other_for_ever(place):
+    def batch(side, number):
+        rows = [
+            usage_row(f"{side}{number}-{n}", at=NOW_S + n % 7 * 60.0, key_id=f"key{n % 5}")
+            for n in range(40)
+        ]
+        random.Random(f"{side}{number}").shuffle(rows)
+        return rows
+
+    async def insert(write, side):
+        for number in range(25):
+            await write(lambda db, n=number: usage.insert(db, batch(side, n), NOW_S))
+
+    async with writing(place) as left, writing(place) as right:
+        await asyncio.gather(insert(left, "left"), insert(right, "right"))
+        rows = [row for side in ("left", "right") for n in range(25) for row in batch(side, n)]
+        assert await left(lambda db: told(db, "minute")) == added_up(rows, 60)
+        assert await left(lambda db: told(db, "day")) == added_up(rows, DAY_S)
 
 
 def test_a_day_that_has_no_minutes_any_more_is_told_whole(database):

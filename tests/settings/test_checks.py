@@ -154,7 +154,7 @@ def test_a_provider_has_one_key_or_several(tmp_path: Path) -> None:
 def test_a_provider_that_is_no_table_hides_nothing(tmp_path: Path) -> None:
     assert refused(tmp_path, "[providers]\nvllm = 1\nx = { kind = 1 }\n") == [
         "gatemill.toml:2: providers.vllm: expected a table, found 1",
-        "gatemill.toml:3: providers.x.kind: expected a text, found 1",
+        "gatemill.toml:3: providers.x.kind: expected a text in quotes, found 1",
     ]
 
 

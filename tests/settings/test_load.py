@@ -149,7 +149,7 @@ targets = []
 input = "lots"
 output = 1.23456789
 [stores]
-database = "postgres://x"
+database = "mysql://x"
 [extra]
 """
 
@@ -193,8 +193,8 @@ def test_everything_wrong_is_reported_at_once_by_line_in_plain_words(tmp_path: P
         f'{f}:27: prices.x.input: expected a number, found "lots"',
         f"{f}:28: prices.x.output: has more than 6 decimals",
         (
-            f'{f}:30: stores.database: only SQLite is supported: write "sqlite:///path/to/file.db",'
-            ' or leave it empty, found "postgres://x"'
+            f'{f}:30: stores.database: write "sqlite:///path/to/file.db",'
+            ' "postgresql://user:password@host/database", or leave it empty, found "mysql://x"'
         ),
         f"{f}:31: extra: unknown key",
     ]

@@ -388,6 +388,16 @@ async def test_whoever_waits_is_sent_elsewhere_when_the_target_is_ejected():
     assert (road.numbers.in_flight, road.numbers.waiting) == (0, 0)
 
 
+async def test_they_are_sent_away_at_once_also_while_others_are_under_way():
+    road = busy(4)
+    tasks = [road.queue() for _ in range(2)]
+    await turn()
+    for slot in road.held[:2]:  # overloaded: the limit falls to 2, and 2 go on
+        road.end(slot, UpstreamOverloaded("503"))
+    assert await asyncio.gather(*tasks) == [None, None]
+    assert (road.numbers.in_flight, road.numbers.limit) == (2, 2)
+
+
 async def test_a_turn_that_finds_the_target_ejected_is_given_back():
     road = busy(1)
     task = road.queue()

@@ -172,6 +172,8 @@ class Call(Struct):
     hold: Hold | None = None  # what admission reserved
     reserve_microusd: int = 0  # of that, the money for one attempt
     output_cap: int | None = None  # output tokens to ask for where a hard budget must bound them
+    label: str = ""  # the configured name that answers: the metric label
+    replayed: bool = False  # the answer is that of an earlier request with the same Idempotency-Key
     version: str = ""  # name of the experiment's arm
     reason: str = ""  # why this target, in a few words: "weight", "simple", "latency"
     cache: str = ""  # "", "miss", "hit", "stale" or "coalesced"

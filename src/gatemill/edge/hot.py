@@ -109,7 +109,7 @@ def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str
         % (
             _JSON if reply.stream is None else _STREAM,
             call.id.encode(),
-            (attempts[-1].target.label if attempts else call.cache).encode(),
+            (attempts[-1].target.label if attempts else call.label).encode(),
             len(attempts),
             (elapsed_s - upstream_s) * 1e3,
             gateway.version.encode(),
@@ -125,7 +125,7 @@ def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str
         block += b"request-id: %b\r\n" % call.id.encode()
     if client_request_id:
         block += b"x-client-request-id: %b\r\n" % client_request_id.encode()
-    if call.version or call.cache or call.reported or call.decision:
+    if call.version or call.cache or call.reported or call.decision or call.replayed:
         block += _remarks(call)
     if attempts and (usage := attempts[-1].usage) is not None and usage.estimated:
         block += b"x-gatemill-usage: estimated\r\n"
@@ -139,6 +139,8 @@ def _remarks(call: Call) -> bytes:
         block += b"x-gatemill-cache: %b\r\n" % call.cache.encode()
         if call.cache_age_s is not None:
             block += b"age: %d\r\n" % call.cache_age_s
+    if call.replayed:
+        block += b"idempotent-replayed: true\r\n"
     if call.version:
         block += b"x-gatemill-model-version: %b\r\n" % _safe(call.version)
     if call.decision:

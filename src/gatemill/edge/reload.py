@@ -7,7 +7,9 @@ the old configuration stays, and the log and the metrics say so.
 from __future__ import annotations
 
 import asyncio
+import gc
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from gatemill.settings.source import Draft, Source
 
 WATCH_S = 1.0
+COLLECT_S = 5.0
 WAITING_MAX = 16  # reloads that wait for the one under way; more are refused
 
 
@@ -68,7 +71,7 @@ class Reloader:
         self._counts: dict[tuple[str, ...], float] = {("ok",): 0, ("unchanged",): 0, ("failed",): 0}
         self._succeeded = True
         self._at_s = self._clock.unix_s()
-        self._leaving = Leaving()
+        self._leaving = Leaving(partial(asyncio.sleep, COLLECT_S))
         self._leaving.add(self.home)
         self._export()
         self._keep()
@@ -183,22 +186,40 @@ class Leaving:
     routes are looked at in its place: they are its own, and a Struct has no weak references.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pause: Callable[[], Awaitable[None]]) -> None:
+        """`pause` lies between two looks at gateways that nobody uses and that still exist."""
         self._loop = asyncio.get_running_loop()
-        self._users: dict[Transport, int] = {}  # bounded by providers, times requests under way
+        self._pause = pause
+        self._users: dict[Transport, int] = {}  # as many as providers, for each gateway there is
+        self._gateways = 0
+        self._collecting: asyncio.Task[None] | None = None
 
     def add(self, home: house.House) -> None:
         """Another gateway knows these transports."""
         transports = tuple(home.transports.values())
         for transport in transports:
             self._users[transport] = self._users.get(transport, 0) + 1
+        self._gateways += 1
         weakref.finalize(home.gateway.routes, self._ended, transports).atexit = False
+        if self._gateways > 1 and (self._collecting is None or self._collecting.done()):
+            self._collecting = spawn(self._collect(), "collect-gateways")
 
     async def close(self) -> None:
         """All are closed now."""
+        if self._collecting is not None:
+            self._collecting.cancel()
         transports = tuple(self._users)
         self._users.clear()
         await _close(transports)
+
+    async def _collect(self) -> None:
+        """Only the one in effect is left."""
+        # Requests that failed or were cut leave circles (error, traceback, frame), and those hold on
+        # to their gateway; by itself the collector comes round too seldom. It takes milliseconds,
+        # because what the start made is not looked at.
+        while self._gateways > 1:
+            await self._pause()
+            gc.collect()
 
     def _ended(self, transports: tuple[Transport, ...]) -> None:
         # The collector may find it in another thread.
@@ -206,11 +227,13 @@ class Leaving:
             self._loop.call_soon_threadsafe(self._sweep, transports)
 
     def _sweep(self, transports: tuple[Transport, ...]) -> None:
+        self._gateways -= 1
         over = []
         for transport in transports:
-            self._users[transport] = self._users.get(transport, 0) - 1
-            if self._users[transport] <= 0:
-                del self._users[transport]
+            users = self._users.pop(transport, 0) - 1
+            if users > 0:
+                self._users[transport] = users
+            elif users == 0:
                 over.append(transport)
         if over:
             spawn(_close(over), "close-transports")

@@ -57,11 +57,10 @@ class Embedder:
             key=call.key,
             seed=call.seed,
         )
-        label = ""
         failure: GatemillError | None = None
         try:
             chosen = plan(gateway.routes, call.key, own, gateway.now())
-            label = chosen.route.name
+            own.label = chosen.route.name
             surface = gateway.surfaces[_OPERATION]
             reply = await attempt(chosen.targets, surface, own, gateway.tries)
         except GatemillError as error:
@@ -69,7 +68,7 @@ class Embedder:
             raise
         finally:
             caller = parts.Caller(secret=None, started_s=own.started_s)
-            settle(gateway, own, caller, label, failure)
+            settle(gateway, own, caller, failure)
         try:
             return _decode(reply.body).data[0].embedding
         except (msgspec.MsgspecError, IndexError) as error:

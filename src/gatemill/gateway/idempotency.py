@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gatemill.core.call import Call
+    from gatemill.core.clock import Clock
     from gatemill.core.ports import Stream
     from gatemill.ledger.claims import Claims
 
 SPENDING = frozenset(("chat", "completions", "embeddings", "responses", "messages", "inference"))
 GRACE_S = 5.0  # a claim outlives its request's deadline by this: nobody starts while one may end
 RETRY_S_MAX = 10.0
+RECORDING_BYTES_MAX = 64 << 20  # of all streams under way; one that finds no room is not kept
 _NAME = re.compile(r"[\x20-\x7e]{1,255}")
 _JSON = (("content-type", "application/json"),)
 _EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
@@ -51,18 +53,16 @@ class Answered(NamedTuple):
 class Idempotency:
     """What is kept under callers' keys; each caller has its own."""
 
-    def __init__(self, claims: Claims, keep_s: float, body_bytes: int, space: Space) -> None:
-        """Answers of up to `body_bytes` are kept for `keep_s` seconds.
-
-        Streams under way are recorded in `space`; one that finds no room there is too large.
-        """
+    def __init__(self, claims: Claims, clock: Clock, keep_s: float, body_bytes: int) -> None:
+        """Answers of up to `body_bytes` are kept for `keep_s` seconds."""
         self.replayed = 0
         self.too_large = 0
         self.not_stored = 0  # the database did not take an answer; its claim ends by itself
+        self.space = Space(RECORDING_BYTES_MAX)
         self._claims = claims
+        self._clock = clock
         self._keep_s = keep_s
         self._body_bytes = body_bytes
-        self._space = space
 
     async def answer(self, call: Call, name: str, run: Callable[[], Awaitable[Reply]]) -> Answered:
         """What `run` gives, once; the same again for everybody who asks the same under this `name`.
@@ -95,7 +95,8 @@ class Idempotency:
                 "`Idempotency-Key`: send 1 to 255 printable ASCII characters.",
                 param="Idempotency-Key",
             )
-        until_s = call.arrived_at + (call.deadline_s - call.started_s) + GRACE_S
+        left_s = call.deadline_s - self._clock.monotonic_s()
+        until_s = self._clock.unix_s() + left_s + GRACE_S
         claim = await self._claims.claim(_key_id(call), name, _fingerprint(call), call.id, until_s)
         if isinstance(claim, Running):
             raise IdempotencyKeyBusy(
@@ -117,7 +118,7 @@ class Idempotency:
 
     def _recorded(self, call: Call, name: str, stream: Stream) -> Stream:
         ended = partial(self._ended, call, name)
-        recording = Recording(stream, self._body_bytes, self._space, ended)
+        recording = Recording(stream, self._body_bytes, self.space, ended)
         leader = recording.join(leads=True)
         recording.begin()
         return leader

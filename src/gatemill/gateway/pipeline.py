@@ -10,6 +10,7 @@ import msgspec
 from gatemill.core.call import Call, Reply
 from gatemill.core.errors import ClientGone, GatemillError, InternalError
 from gatemill.gateway.admit import admit
+from gatemill.gateway.idempotency import SPENDING
 from gatemill.gateway.identify import identify
 from gatemill.gateway.plan import decision, plan
 from gatemill.gateway.settle import refused, settle
@@ -40,20 +41,13 @@ async def answer(
     except GatemillError as error:
         refused(gateway, operation, caller, call_id, error)
         raise
-    label = ""
     reply: Reply | None = None
     failure: GatemillError | None = None
     try:
-        now_s = gateway.now()
-        chosen = plan(gateway.routes, key, call, now_s)
-        label = chosen.route.name
-        if chosen.considered:
-            _remark(call, chosen)
-        await admit(gateway.admission, call, chosen, now_s)
-        if chosen.route.cache is None and chosen.shadow is None:
-            reply = await attempt(chosen.targets, surface, call, gateway.tries)
+        if caller.idempotency_key and operation in SPENDING:
+            reply = await _once(gateway, surface, call, caller)
         else:
-            reply = await _recalled(gateway, surface, call, chosen, caller)
+            reply = await _planned(gateway, surface, call, caller)
     except GatemillError as error:
         failure = error
         raise
@@ -63,11 +57,40 @@ async def answer(
     finally:
         # Here, so that a fault of our own leaves the gate too; the door turns it into an answer.
         if reply is None:
-            _finish(gateway, call, caller, label, failure or _fault(call, gateway.now()))
+            _finish(gateway, call, caller, failure or _fault(call, gateway.now()))
     if reply.stream is not None:
-        reply.stream.on_end(lambda error: _tail(gateway, call, caller, label, error))
+        reply.stream.on_end(lambda error: _tail(gateway, call, caller, error))
     else:
-        reply.cost_microusd = _finish(gateway, call, caller, label, None)
+        reply.cost_microusd = _finish(gateway, call, caller, None)
+    return reply
+
+
+async def _planned(gateway: Gateway, surface: Surface, call: Call, caller: Caller) -> Reply:
+    now_s = gateway.now()
+    assert call.key is not None
+    chosen = plan(gateway.routes, call.key, call, now_s)
+    call.label = chosen.route.name
+    if chosen.considered:
+        call.version, call.reason = chosen.version, chosen.reason
+        call.decision = decision(chosen)
+    await admit(gateway.admission, call, chosen, now_s)
+    if chosen.shadow is not None:
+        gateway.shadows.begin(gateway, surface, call, chosen.shadow)
+    if chosen.route.cache is None:
+        return await attempt(chosen.targets, surface, call, gateway.tries)
+    return await gateway.recall.answer(
+        chosen.route,
+        call,
+        cache_control.parse(caller.cache_control),
+        answers_of(chosen),
+        lambda: attempt(chosen.targets, surface, call, gateway.tries),
+    )
+
+
+async def _once(gateway: Gateway, surface: Surface, call: Call, caller: Caller) -> Reply:
+    reply, call.replayed = await gateway.idempotency.answer(
+        call, caller.idempotency_key, lambda: _planned(gateway, surface, call, caller)
+    )
     return reply
 
 
@@ -97,30 +120,6 @@ def read(
     )
 
 
-def _remark(call: Call, chosen: Plan) -> None:
-    """The call says why it goes where it goes."""
-    call.version, call.reason = chosen.version, chosen.reason
-    call.decision = decision(chosen)
-
-
-async def _recalled(
-    gateway: Gateway, surface: Surface, call: Call, chosen: Plan, caller: Caller
-) -> Reply:
-    if chosen.shadow is not None:
-        gateway.shadows.begin(gateway, surface, call, chosen.shadow)
-    if chosen.route.cache is None:
-        return await attempt(chosen.targets, surface, call, gateway.tries)
-    control = cache_control.parse(caller.cache_control)
-    answers = answers_of(chosen)
-    return await gateway.recall.answer(
-        chosen.route,
-        call,
-        control,
-        answers,
-        lambda: attempt(chosen.targets, surface, call, gateway.tries),
-    )
-
-
 def answers_of(chosen: Plan) -> str:
     """What decides an answer besides the question: who may give it."""
     return " ".join(sorted(target.label for target in chosen.targets))
@@ -137,17 +136,15 @@ def _fault(call: Call, now_s: float) -> InternalError:
 
 
 def _finish(
-    gateway: Gateway, call: Call, caller: Caller, label: str, error: GatemillError | None
+    gateway: Gateway, call: Call, caller: Caller, error: GatemillError | None
 ) -> int | None:
     gateway.gate.leave()
-    return settle(gateway, call, caller, label, error)
+    return settle(gateway, call, caller, error)
 
 
-def _tail(
-    gateway: Gateway, call: Call, caller: Caller, label: str, error: GatemillError | None
-) -> bytes:
+def _tail(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | None) -> bytes:
     """Settles a stream. The last bytes are a comment, which every client of SSE skips."""
-    cost = _finish(gateway, call, caller, label, error)
+    cost = _finish(gateway, call, caller, error)
     said = {
         "cost_microusd": cost,
         "request_id": call.id,

@@ -99,7 +99,10 @@ class Recall:
         self.space = Space(recording_bytes_max)
         self.similar = Similar()
         # How often calls were answered so, and what went wrong; for metrics.
-        self.given = {"miss": 0, "hit": 0, "stale": 0, "coalesced": 0}
+        self.misses = 0
+        self.hits = 0
+        self.stale = 0
+        self.coalesced = 0
         self.too_large = 0  # complete answers beyond the route's entry_bytes; streams: `space`
         self.embed_failures = 0
         self._clock = clock
@@ -182,13 +185,21 @@ class Recall:
         return max(0.0, self._clock.unix_s() - kept.at_s)
 
     def _give(self, call: Call, kept: Kept, how: str) -> Reply:
-        self.given[how] += 1
+        self._count(how)
         call.cache = how
         call.cache_age_s = self._age_s(kept)
         call.reported = kept.reported
         if kept.streams:
             return Reply(call=call, stream=replay(kept.body))
         return Reply(call=call, body=kept.body)
+
+    def _count(self, how: str) -> None:
+        if how == "hit":
+            self.hits += 1
+        elif how == "stale":
+            self.stale += 1
+        else:
+            self.coalesced += 1
 
     def _keep(self, question: _Question, kept: Kept) -> None:
         cache = question.cache
@@ -218,7 +229,7 @@ class Recall:
             raise copy.copy(outcome.failure)
         if outcome.kept is not None:
             return self._give(call, outcome.kept, outcome.how)
-        self.given["coalesced"] += 1
+        self.coalesced += 1
         call.cache = "coalesced"
         call.reported = flight.reported
         return Reply(call=call, stream=outcome.listener)
@@ -247,7 +258,7 @@ class Recall:
         finally:
             if not is_answered:
                 flight.fail(failure)
-        self.given["miss"] += 1
+        self.misses += 1
         if reply.stream is not None:
             reply.stream = self._recorded(question, flight, reply.stream)
             return reply

@@ -263,7 +263,10 @@ class Listener:
             self.settle(self._end)
 
     def attach(self, sink: Sink) -> None:
-        """Everything so far, then what follows."""
+        """Everything so far, then what follows; at once the end for one that has left."""
+        if self._gone:
+            sink.close(self._end)
+            return
         self._sink = sink
         self.push()
         self._recording.reads()

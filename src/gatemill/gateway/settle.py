@@ -21,13 +21,8 @@ _NOTHING = Usage()
 _NO_HEAD = Head(model="")
 
 
-def settle(
-    gateway: Gateway, call: Call, caller: Caller, label: str, error: GatemillError | None
-) -> int | None:
-    """The cost of the whole call in micro-dollars; None when a price is unknown.
-
-    `label` is the route's configured name, for metrics.
-    """
+def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | None) -> int | None:
+    """The cost of the whole call in micro-dollars; None when a price is unknown."""
     ended_s = gateway.now()
     total: int | None = 0
     spent = tokens = 0
@@ -35,7 +30,7 @@ def settle(
     row: UsageRow | None = None
     for attempt in call.attempts:
         row = _record(gateway, call, attempt)
-        _count(gateway, label, row)
+        _count(gateway, call.label, row)
         cost = row.cost_microusd
         if cost is None:
             total = None
@@ -57,7 +52,7 @@ def settle(
         status, code = error.status, error.code
         gateway.meter.error(code)
     provider = row.provider if row is not None else ""
-    series = gateway.meter.series(call.operation, label, provider, status)
+    series = gateway.meter.series(call.operation, call.label, provider, status)
     series.requests += 1
     series.duration.observe(duration_s)
     series.overhead.observe(ours_s)

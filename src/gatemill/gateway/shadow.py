@@ -56,12 +56,11 @@ class Shadows:
 
     async def _run(self, gateway: Gateway, surface: Surface, call: Call) -> None:
         caller = parts.Caller(secret=None, started_s=call.started_s)
-        label = ""
         failure: GatemillError | None = None
         stream: Stream | None = None
         try:
             chosen = plan(gateway.routes, KEY, call, gateway.now())
-            label = chosen.route.name
+            call.label = chosen.route.name
             reply = await attempt(chosen.targets, surface, call, gateway.tries)
             stream = reply.stream
         except GatemillError as error:
@@ -69,19 +68,17 @@ class Shadows:
         finally:
             self.in_flight[call.head.model] -= 1
             if stream is None:
-                settle(gateway, call, caller, label, failure)
+                settle(gateway, call, caller, failure)
         if stream is not None:
-            _Discard().take(gateway, stream, call, caller, label)
+            _Discard().take(gateway, stream, call, caller)
 
 
 class _Discard:
     """The sink of a stream that nobody reads."""
 
-    def take(
-        self, gateway: Gateway, stream: Stream, call: Call, caller: parts.Caller, label: str
-    ) -> None:
+    def take(self, gateway: Gateway, stream: Stream, call: Call, caller: parts.Caller) -> None:
         def end(error: GatemillError | None) -> bytes:
-            settle(gateway, call, caller, label, error)
+            settle(gateway, call, caller, error)
             return b""
 
         stream.on_end(end)

@@ -70,20 +70,26 @@ def limiter_of(settings: Settings, ledger: Ledger, clock: Clock) -> Limiter:
     async def spent(rule: Rule, start_s: float, end_s: float) -> int:
         return await ledger.spent(rule.scope, rule.scope_id, start_s, end_s)
 
-    memory = MemoryLimiter(spent, crossing(ledger, clock), clock)
+    crossed = crossing(ledger, clock)
     if settings.stores.counters == "memory":
-        return memory
+        return MemoryLimiter(spent, crossed, clock)
     redis: Any = import_module("gatemill.kv.redis.limits")
-    made: Limiter = redis.limiter(
-        settings.stores.counters,
-        memory,
-        spent,
-        crossing(ledger, clock),
-        clock,
-        ids.sequence("p_")(clock.unix_s()),
-        when_away=settings.stores.when_away,
+    identity = redis.Identity(
+        process_id=ids.sequence("p_")(clock.unix_s()),
+        guesses=settings.stores.when_away == "share",
     )
+    # While Redis is away, this counts our share: from 0, and nobody is told.
+    local = MemoryLimiter(_nothing_spent, _nobody_told, clock)
+    made: Limiter = redis.limiter(settings.stores.counters, local, clock, spent, crossed, identity)
     return made
+
+
+async def _nothing_spent(rule: Rule, start_s: float, end_s: float) -> int:
+    return 0
+
+
+def _nobody_told(rule: Rule, window_start_s: float, spent_microusd: int, share: float) -> None:
+    pass
 
 
 def crossing(ledger: Ledger, clock: Clock) -> Crossed:

@@ -81,7 +81,7 @@ def _route(settings: Settings, name: str, makers: Mapping[str, Maker]) -> Route:
         name=name,
         targets=own,
         weights=tuple(float(t.weight) for t in model.targets) if len(own) > 1 else None,
-        fallbacks=_further(leaves, more),
+        fallbacks=_further(own, more),
         owner=", ".join(dict.fromkeys(target.provider for target in leaves)),
         output_max=model.output_max,
         strategy=model.strategy,

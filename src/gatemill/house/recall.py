@@ -26,7 +26,10 @@ def answers_of(settings: Settings, clock: Clock) -> Answers:
     if settings.stores.cache == "memory":
         return MemoryAnswers(settings.cache.memory_bytes, clock)
     redis: Any = import_module("gatemill.kv.redis.cache")
-    made: Answers = redis.answers(settings.stores.cache)
+    connecting: Any = import_module("gatemill.kv.redis.connection")
+    addresses: Any = import_module("gatemill.kv.redis.address")
+    connection = connecting.Connection(addresses.address(settings.stores.cache))
+    made: Answers = redis.RedisAnswers(connection, "gm:cache:")
     return made
 
 
@@ -43,6 +46,5 @@ def recall_of(settings: Settings, answers: Answers, clock: Clock, embed: Embed) 
 
 def idempotency_of(settings: Settings, ledger: Ledger, clock: Clock) -> Idempotency:
     """What stands around every request that carries an Idempotency-Key."""
-    return Idempotency(
-        ledger.claims, clock, settings.idempotency.keep_s, settings.idempotency.body_bytes
-    )
+    said = settings.idempotency
+    return Idempotency(ledger.claims, clock, said.keep_s, said.body_bytes)

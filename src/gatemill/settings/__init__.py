@@ -9,7 +9,6 @@ from gatemill.settings.model import (
     Model,
     Provider,
     Rates,
-    Section,
     Server,
     Settings,
     Stores,
@@ -17,6 +16,7 @@ from gatemill.settings.model import (
     Timeout,
 )
 from gatemill.settings.secret import Secret, masked
+from gatemill.settings.section import Section
 from gatemill.settings.vendors import Vendor, vendors
 
 __all__ = [

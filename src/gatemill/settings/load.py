@@ -174,7 +174,7 @@ def _fill_access(layer: Layer, environ: Mapping[str, str]) -> None:
             )
         elif "base_url" not in provider and vendor.base_url:
             layer.put((*path, "base_url"), vendor.base_url, Origin(f"kind {vendor.kind}"))
-        if "api_key" not in provider and keyed:
+        if keyed and not {"api_key", "api_keys"} & set(provider):
             layer.put((*path, "api_key"), found.key, Origin(f"found {found.key_variable}"))
 
 

@@ -147,7 +147,7 @@ class Provider(Section):
     headers: dict[str, Secret] = Field({}, description="Headers added to every request to it.")
     api_keys: tuple[Secret, ...] = Field(
         (),
-        description="Several keys, used in turn; one that is refused rests. Instead of `api_key`.",
+        description="Several keys instead of `api_key`, used in turn; one that is refused rests.",
     )
     breaker: Breaker | None = Field(
         None, description="When its targets are left alone; by default [breaker]."
@@ -208,7 +208,7 @@ class Model(Section):
     """A name that clients use. A `*` in the name stands for any characters."""
 
     targets: tuple[Target, ...] = Field(
-        (), description="Where requests go. Needed unless `experiment` or `complexity` leads on."
+        (), description="Where requests go; needed unless `experiment` or `complexity` leads on."
     )
     strategy: Strategy = Field(
         "weight",

@@ -69,14 +69,8 @@ def _fallbacks(
     path: Path, model: Mapping[str, Any], models: Mapping[str, Any]
 ) -> Iterator[Problem]:
     for index, other in _texts(model.get("fallbacks")):
-        where = (*path, "fallbacks", index)
-        if other == CACHE:
-            continue
-        yield from _exists(where, other, models, "a fallback")
-        target = models.get(other)
-        for way in _WAYS[1:]:
-            if isinstance(target, dict) and target.get(way) is not None:
-                yield where, f'a fallback needs targets of its own, and "{other}" has {way}'
+        if other != CACHE:
+            yield from _exists((*path, "fallbacks", index), other, models, "a fallback")
 
 
 def _exists(where: Path, other: str, models: Mapping[str, Any], what: str) -> Iterator[Problem]:

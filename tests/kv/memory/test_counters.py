@@ -173,11 +173,11 @@ def test_no_counter_no_eviction():
 
 
 def test_sliding_windows_can_begin_anew():
-    counters = _counters(counters_max=1)
-    seats = counters.find(_rule(Kind.CONCURRENCY), NOON_S)
+    counters = _counters(counters_max=0)
     window = counters.find(_rule(Kind.TOKENS), NOON_S)
+    seats = counters.find(_rule(Kind.CONCURRENCY), NOON_S)
     counters.forget_windows()
     assert counters.find(_rule(Kind.CONCURRENCY), NOON_S) is seats
-    assert counters.find(_rule(Kind.TOKENS), NOON_S - 7200) is not window
     counters.evict(NOON_S)  # the order of eviction has been made anew as well
     assert counters.evicted == 1
+    assert counters.find(_rule(Kind.TOKENS), NOON_S - 7200) is not window

@@ -8,8 +8,15 @@ import time
 import pytest
 
 import redis_service
+from gatemill.core.errors import StartRefused
 from gatemill.kv.redis.address import address
-from gatemill.kv.redis.cache import PENDING_BYTES_MAX, PENDING_MAX, RedisAnswers
+from gatemill.kv.redis.cache import (
+    PENDING_BYTES_MAX,
+    PENDING_MAX,
+    PREFIX,
+    RedisAnswers,
+    answers,
+)
 from gatemill.kv.redis.connection import DEADLINE_S, Connection
 
 
@@ -22,9 +29,9 @@ async def server():
 
 
 async def opened(url: str) -> RedisAnswers:
-    connection = Connection(address(url))
-    assert await connection.open()
-    return RedisAnswers(connection, "t:")
+    store = RedisAnswers(Connection(address(url)), "t:")
+    assert await store.open()
+    return store
 
 
 @pytest.fixture
@@ -40,7 +47,8 @@ async def test_without_redis_everything_is_a_miss_and_nothing_raises():
     store = RedisAnswers(Connection(address("redis://127.0.0.1:1")), "t:")
     store.put(b"k", b"v", 1)
     assert await store.get(b"k") is None
-    assert (store.failures, store.misses) == (2, 1)
+    assert store.failures == 2
+    assert not await store.open()
     await store.close()
 
 
@@ -94,7 +102,6 @@ async def test_a_key_is_named_by_its_prefix_and_in_hex(store):
 async def test_a_key_that_holds_something_else_is_a_miss(store):
     redis_service.command(store.url, "LPUSH", "t:6b", "x")
     assert await store.get(b"k") is None
-    assert store.misses == 1
 
 
 async def test_what_was_put_last_is_written_before_the_close():
@@ -103,3 +110,20 @@ async def test_what_was_put_last_is_written_before_the_close():
         store.put(b"k", b"v", 100)
         await store.close()
         assert redis_service.command(url, "GET", "t:6b") == "v"
+
+
+async def test_a_store_connects_when_it_is_first_used_and_misses_until_then():
+    with redis_service.store() as url:
+        store = answers(url)
+        assert await store.get(b"k") is None
+        assert await store.open()
+        store.put(b"k", b"v", 100)
+        await store.written()
+        assert await store.get(b"k") == b"v"
+        assert redis_service.command(url, "GET", f"{PREFIX}6b") == "v"
+        await store.close()
+
+
+def test_an_address_that_is_none_is_refused_at_the_start():
+    with pytest.raises(StartRefused):
+        answers("http://127.0.0.1")

@@ -135,17 +135,57 @@ async def test_a_reply_that_this_process_was_too_busy_to_read_is_not_late():
         assert connection.timeouts == 0
 
 
-async def test_a_closed_connection_tells_everybody_at_once_and_is_made_anew():
+async def test_a_redis_that_answers_many_callers_one_after_the_other_is_not_late():
+    async def drip(writer):
+        for number in range(6):
+            await asyncio.sleep(0.02)  # what the deadline is about passes only in real time
+            writer.write(b":%d\r\n" % number)
+
     async with _scripted(lambda words: None if words[0] == b"GET" else _polite(words)) as (
         connection,
         scripted,
     ):
         await connection.open()
-        calls = [asyncio.ensure_future(connection.call("GET", "a")) for _ in range(3)]
+        dripping = asyncio.ensure_future(drip(scripted.writers[0]))
+        replies = await asyncio.gather(*(connection.call("GET", "a") for _ in range(6)))
+        assert (replies, connection.timeouts) == ([0, 1, 2, 3, 4, 5], 0)
+        await dripping
+
+
+async def test_nobody_waits_for_ever_behind_others(monkeypatch):
+    monkeypatch.setattr(wire, "QUEUED_S_MAX", 0.03)
+
+    async def drip(writer):
+        for _ in range(6):
+            await asyncio.sleep(0.02)
+            writer.write(b":1\r\n")
+
+    async with _scripted(lambda words: None if words[0] == b"GET" else _polite(words)) as (
+        connection,
+        scripted,
+    ):
+        await connection.open()
+        dripping = asyncio.ensure_future(drip(scripted.writers[0]))
+        calls = [connection.call("GET", "a") for _ in range(6)]
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(done[-1], Away)
+        await dripping
+
+
+async def test_a_closed_connection_tells_everybody_at_once_and_is_made_anew():
+    all_heard = asyncio.Event()
+
+    def answer(words):
+        if words == [b"GET", b"2"]:
+            all_heard.set()
+        return None if words[0] == b"GET" else _polite(words)
+
+    async with _scripted(answer) as (connection, scripted):
+        await connection.open()
+        calls = [asyncio.ensure_future(connection.call("GET", n)) for n in range(3)]
         returned = asyncio.Event()
         connection.returned = returned.set
-        while len(scripted.heard) < 6:
-            await asyncio.sleep(0)
+        await all_heard.wait()
         scripted.writers[0].close()
         failures = await asyncio.gather(*calls, return_exceptions=True)
         assert [each.reason for each in failures] == ["closed"] * 3

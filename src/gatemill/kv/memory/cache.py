@@ -21,8 +21,6 @@ class MemoryAnswers:
         self._clock = clock
         self._entries: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()  # value, its end
         self.bytes = 0  # in use, keys and overhead included
-        self.hits = 0
-        self.misses = 0
         self.evicted = 0  # to make room
         self.refused = 0  # larger than the whole cache
 
@@ -38,9 +36,7 @@ class MemoryAnswers:
             self._drop(key)
             entry = None
         if entry is None:
-            self.misses += 1
             return None
-        self.hits += 1
         self._entries.move_to_end(key)
         return entry[0]
 

@@ -5,17 +5,15 @@ It has a connection of its own: a large answer must not make the limiter's repli
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
 
 from gatemill.core.tasks import spawn
+from gatemill.kv.redis.address import address
+from gatemill.kv.redis.connection import Connection
 from gatemill.kv.redis.wire import Away
 
-if TYPE_CHECKING:
-    import asyncio
-
-    from gatemill.kv.redis.connection import Connection
-
+PREFIX = "gm:answer:"
 PENDING_MAX = 256  # answers that wait to be written; more are not kept
 PENDING_BYTES_MAX = 16 << 20
 
@@ -29,27 +27,30 @@ class RedisAnswers:
         self._prefix = prefix.encode()
         self._pending: deque[tuple[bytes, bytes, int]] = deque()  # name, value, milliseconds
         self._pending_bytes = 0
+        self._opening: asyncio.Task[bool] | None = None
         self._writer: asyncio.Task[None] | None = None  # runs while something is pending
-        self.hits = 0
-        self.misses = 0
         self.failures = 0  # Redis was away, or refused
         self.refused = 0  # not written, because too much was pending
 
+    async def open(self) -> bool:
+        """Whether Redis answers. Whoever does not wait for this misses until it does."""
+        self._begin()
+        assert self._opening is not None
+        return await asyncio.shield(self._opening)
+
     async def get(self, key: bytes) -> bytes | None:
         """The value; None within the connection's deadline when there is none or Redis is away."""
+        self._begin()
         try:
             reply = await self._connection.call("GET", self._name(key))
         except Away:
             self.failures += 1
             reply = None
-        if isinstance(reply, bytes):
-            self.hits += 1
-            return reply
-        self.misses += 1
-        return None
+        return reply if isinstance(reply, bytes) else None
 
     def put(self, key: bytes, value: bytes, keep_s: float) -> None:
         """The value is written soon and kept for `keep_s` seconds. Never waits, never raises."""
+        self._begin()
         if self._connection.away:
             self.failures += 1
             return
@@ -70,7 +71,13 @@ class RedisAnswers:
     async def close(self) -> None:
         """What was put is written, if Redis takes it, and the connection is released."""
         await self.written()
+        if self._opening is not None:
+            await self._opening
         await self._connection.close()
+
+    def _begin(self) -> None:
+        if self._opening is None:
+            self._opening = spawn(self._connection.open(), "redis-answers-open")
 
     async def _write(self) -> None:
         # One at a time: the deadline of each then counts for one answer only.
@@ -86,3 +93,8 @@ class RedisAnswers:
 
     def _name(self, key: bytes) -> bytes:
         return self._prefix + key.hex().encode()
+
+
+def answers(url: str) -> RedisAnswers:
+    """The store on the Redis of a URL; it connects when it is first used. Raises StartRefused."""
+    return RedisAnswers(Connection(address(url)), PREFIX)

@@ -69,7 +69,10 @@ class Connection:
         return True
 
     async def call(self, *words: Word) -> Reply:
-        """The reply to one command. Raises Away within DEADLINE_S; the command may still be run."""
+        """The reply to one command. Raises Away; the command may be run nevertheless.
+
+        That is DEADLINE_S after Redis fell silent, and QUEUED_S_MAX after the command at the latest.
+        """
         if self.away:
             raise Away("away")
         assert self._wire is not None

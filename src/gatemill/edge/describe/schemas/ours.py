@@ -43,6 +43,7 @@ SCHEMAS: dict[str, Json] = {
                 "From the first byte of the request to the answer.", least=0
             ),
         },
+        {"model_version": string("The version that answered, where versions are compared.")},
     ),
     "Health": obj(
         "The state of this process.",
