@@ -8,7 +8,8 @@ from pathlib import Path
 
 import postgres_service
 from gatemill.ledger import queries
-from gatemill.ledger.database import Database, Place
+from gatemill.ledger.database import Database
+from gatemill.ledger.place import Place
 
 KINDS = ("sqlite", "postgres")
 MADE_S = 1_000_000.0

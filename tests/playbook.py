@@ -133,7 +133,9 @@ def call(*, stream: bool = False, deadline_s: float = 100.0, **fields: Any) -> C
 class Trying:
     """What attempts share, with a clock that jumps over every pause, and a memory of all of it."""
 
-    def __init__(self, clock: FakeClock | None = None, *, unit: float = 0.5, **retries: Any) -> None:
+    def __init__(
+        self, clock: FakeClock | None = None, *, unit: float = 0.5, **retries: Any
+    ) -> None:
         self.clock = clock or FakeClock()
         self.pauses: list[float] = []
         self.opened: list[str] = []  # labels of the targets, as attempts were sent

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import databases
-from gatemill.ledger.database import Database, Place
+from gatemill.ledger.database import Database
+from gatemill.ledger.place import Place
 from gatemill.ledger.writer import Write
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ import pytest
 
 import postgres_service
 from cli_run import Command
+from gatemill.cli import db
 
 
 @pytest.fixture
@@ -80,6 +81,17 @@ def test_an_export_overwrites_nothing_and_leaves_no_half(gatemill: Command) -> N
     result = gatemill("db", "export", "nowhere/all.jsonl")
     assert result.code == 1
     assert "cannot be written" in result.err
+
+
+def test_a_file_whose_writing_fails_is_gone(tmp_path: Path) -> None:
+    def fail() -> None:
+        with db._new_file(tmp_path / "half") as file:
+            file.write(b"x")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert not (tmp_path / "half").exists()
 
 
 def test_a_file_that_cannot_be_read_is_named(gatemill: Command) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import msgspec
@@ -58,12 +57,3 @@ def test_a_watched_file_is_loaded_when_it_changes(tmp_path):
         new.replace(file)
         heard(running, "config_reloaded", 2)
         assert models(running) == {"echo"}
-
-
-def test_a_file_that_is_not_watched_is_left_alone(tmp_path):
-    with serve(tmp_path, ECHO) as running:
-        (tmp_path / "gatemill.toml").write_text(MORE)
-        running.process.send_signal(signal.SIGHUP)
-        heard(running, "config_reloaded")
-    assert len(events(running, "config_reloaded")) == 1
-    assert not os.environ.get("GATEMILL_CONFIG")

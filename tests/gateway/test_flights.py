@@ -185,6 +185,37 @@ async def test_nobody_waits_beyond_its_own_deadline():
     assert (await patient).body == body()
 
 
+def patient(seconds: float, **fields):
+    call = asking(**fields)
+    call.deadline_s = seconds
+    return call
+
+
+async def test_one_with_much_more_time_does_not_depend_on_a_hasty_leader():
+    stage = Stage()
+    await stage.begun(patient(10, stream=True))
+    await stage.begun(patient(20, stream=True))
+    assert len(stage.provider.asked) == 1
+    await stage.begun(patient(21, stream=True))
+    assert len(stage.provider.asked) == 2
+    # From now on the patient one is found.
+    await stage.begun(patient(42, stream=True))
+    await stage.begun(patient(1, stream=True))
+    assert len(stage.provider.asked) == 2
+
+
+async def test_the_most_patient_takes_over():
+    stage = Stage()
+    calls = [patient(seconds) for seconds in (10, 5, 15, 15, 8)]
+    tasks = [await stage.begun(call) for call in calls]
+    stage.provider.say(UpstreamTimeout("slow"))
+    await turn()
+    assert [call for call, _ in stage.provider.asked] == [calls[0], calls[2]]
+    stage.provider.say(body())
+    await results(tasks)
+    assert calls[2].cache == "miss"
+
+
 @pytest.mark.parametrize("header", ["no-cache", "no-store", "max-age=0"])
 async def test_who_forbids_it_does_not_wait_for_others_and_nobody_for_it(header):
     stage = Stage()

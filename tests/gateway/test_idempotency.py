@@ -152,6 +152,17 @@ async def test_a_caller_who_hangs_up_gives_the_key_back(desk):
     assert (await desk.ask(body("two"))).reply.body == body("two")
 
 
+async def test_a_caller_who_hangs_up_while_the_key_is_being_claimed_gives_it_back(desk):
+    first = asyncio.ensure_future(desk.ask(body("one")))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await desk.settled()
+    assert desk.runs == 0
+    assert (await desk.ask(body("two"))).reply.body == body("two")
+
+
 async def test_a_caller_who_hangs_up_after_the_answer_was_paid_finds_it_kept(desk):
     release = asyncio.Event()
     plain = desk.idempotency._claims.finish_claim

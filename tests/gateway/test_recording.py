@@ -284,6 +284,34 @@ def test_all_recordings_together_have_a_bound():
     assert not second.admits
 
 
+def test_what_comes_after_everybody_has_left_is_dropped():
+    stage = Stage()
+    stage.leader.abort()
+    stage.recording.feed(b"late\n\n")
+    stage.recording.close(None)
+    assert stage.space.bytes == 0
+    assert len(stage.ended) == 1
+
+
+def test_a_sink_that_goes_on_while_it_is_being_fed_gets_everything_in_order():
+    stage = Stage()
+
+    class Hasty(Remembered):
+        def feed(self, data: bytes) -> None:
+            super().feed(data)
+            stage.leader.pause()
+            stage.leader.resume()
+
+    sink = Hasty()
+    for part in (b"a" * PIECE_BYTES_MAX, b"b\n\n"):
+        stage.upstream.say(part)
+    stage.leader.resume()
+    stage.leader.attach(sink)
+    assert sink.parts == [b"a" * PIECE_BYTES_MAX, b"b\n\n"]
+    stage.upstream.end()
+    assert sink.closed == [None]
+
+
 def test_a_replay_says_the_same_in_pieces_that_honour_a_pause():
     events = b"".join(b"data: %d\n\n" % i + b"x" * i for i in range(800)) + b"\n\n"
     assert len(events) > 3 * PIECE_BYTES_MAX

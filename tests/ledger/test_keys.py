@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatemill.core.call import Key
 from gatemill.core.errors import InvalidValue, NotFound
 from gatemill.core.limits import UNLIMITED, Budget, Limits
 from gatemill.ledger import audit, keys, queries, teams, usage, users
@@ -91,6 +92,14 @@ def test_a_secret_of_any_length_is_looked_up_without_harm():
     assert table.identify(b"") is None
     assert table.identify(b"x" * 10_000_000) is None
     assert len(table) == 0
+
+
+@pytest.mark.parametrize("length", [32, 64, 65, 200])
+def test_a_pepper_of_any_length_is_that_of_the_standard(length):
+    long = bytes(range(length))
+    key = Key("id", "name")
+    table = KeyTable(long, 1, {hmac.digest(long, b"gm-secret", "sha256"): key})
+    assert table.identify(b"gm-secret") == key
 
 
 def test_every_change_raises_the_version(database):

@@ -8,7 +8,7 @@ import databases
 import postgres_service
 from gatemill.core.errors import LedgerUnavailable
 from gatemill.ledger import postgres, queries
-from gatemill.ledger.database import Place
+from gatemill.ledger.place import Place
 from gatemill.ledger.queries import literal
 
 SCHEMA = queries.load("schema")
@@ -110,6 +110,15 @@ def test_a_server_that_says_nothing_any_more_is_given_up(url, monkeypatch):
         with pytest.raises(LedgerUnavailable, match="TimeoutError"):
             database.rows(SLEEP)
         assert database.rows(ONE) == [{"one": 1}]
+
+
+def test_a_connection_that_was_given_up_can_be_closed(url, monkeypatch):
+    monkeypatch.setattr(postgres, "ANSWER_S", 0.2)
+    database = Place(url=url).open(writes=True)
+    with pytest.raises(LedgerUnavailable):
+        database.rows(SLEEP)
+    database.close()
+    assert database._loop.is_closed()
 
 
 def test_a_server_that_does_not_even_greet_is_given_up(monkeypatch):

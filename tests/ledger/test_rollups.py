@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatemill.core.errors import InvalidValue
 from gatemill.ledger import queries, reports, rollups, usage
-from gatemill.ledger.database import Place
+from gatemill.ledger.place import Place
 from gatemill.ledger.reports import LABELS, Query
 from usage_rows import usage_row
 from writing import writing

@@ -4,7 +4,7 @@ import pytest
 
 import databases
 from gatemill.core.errors import LedgerUnavailable
-from gatemill.ledger.database import Place
+from gatemill.ledger.place import Place
 from gatemill.ledger.sqlite import Database
 
 

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 import databases
-from gatemill.core.errors import Conflict, InvalidValue
+from gatemill.core.errors import Conflict, InvalidValue, LedgerUnavailable
 from gatemill.core.limits import Budget, Limits
 from gatemill.ledger import audit, keys, pepper, queries, teams, transfer, usage, users
-from gatemill.ledger.database import Place
 from gatemill.ledger.keys import Scope
+from gatemill.ledger.place import Place
 from gatemill.ledger.teams import Team
 from gatemill.ledger.users import User
 from usage_rows import usage_row
@@ -152,6 +152,16 @@ def test_keys_of_another_pepper_are_not_let_in(source, target):
         transfer.import_(target, source, pepper.mark(bytes(32)))
     source.seek(0)
     assert transfer.import_(target, source, None)["usage"] == ROWS
+
+
+def test_rows_that_are_not_in_the_file_are_noticed(source, target):
+    class Disturbed(io.BytesIO):
+        def seek(self, place):
+            target.run(queries.load("schema")["set_fact"], {"name": "new", "value": "x"})
+            return super().seek(place)
+
+    with pytest.raises(LedgerUnavailable, match="does not hold what the file does"):
+        transfer.import_(target, Disturbed(source.getvalue()), MARK)
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.999])

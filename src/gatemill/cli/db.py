@@ -16,8 +16,9 @@ from gatemill.cli.terminal import note, print_json, print_table, print_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gatemill.ledger.database import Database, Place
+    from gatemill.ledger.database import Database
     from gatemill.ledger.ledger import Ledger
+    from gatemill.ledger.place import Place
 
 app = typer.Typer(
     help="Upgrade, move and look at the database.", no_args_is_help=True, rich_markup_mode=None

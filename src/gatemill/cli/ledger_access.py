@@ -12,8 +12,8 @@ from gatemill.cli.failure import Failure
 from gatemill.cli.terminal import settings
 
 if TYPE_CHECKING:
-    from gatemill.ledger.database import Place
     from gatemill.ledger.ledger import Ledger
+    from gatemill.ledger.place import Place
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def located(
     config: Path | None, data_dir: str | None, *, makes: bool = False
 ) -> tuple[Path, Place]:
     """The data directory and where the database lies. Only with `makes` may its file be missing."""
-    from gatemill.ledger.database import locate
+    from gatemill.ledger.place import locate
 
     loaded = settings(config, {"server.data_dir": data_dir}, ask_servers=False)
     folder = loaded.settings.data_dir

@@ -185,7 +185,7 @@ def _banner(loaded: Loaded, info: dict[str, Any]) -> None:
 
 
 def _lines(loaded: Loaded, info: dict[str, Any]) -> list[tuple[str, str]]:
-    from gatemill.ledger.database import locate
+    from gatemill.ledger.place import locate
 
     server, url, key_path = loaded.settings.server, info["url"], info["key_path"]
     docs = f"   docs {url}/docs · schema /openapi.json" if server.openapi else ""

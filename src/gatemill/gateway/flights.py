@@ -1,7 +1,7 @@
 """Equal requests under way: one asks, the others wait for what it gets.
 
-Rule: whoever leads and fails hands over to exactly one of those who wait; what the body itself is to
-blame for is told to all. Nobody waits beyond their own deadline.
+Rule: whoever leads and fails hands over to exactly one of those who wait, the most patient; what the
+body itself is to blame for is told to all. Nobody waits beyond their own deadline.
 """
 
 from __future__ import annotations
@@ -50,29 +50,35 @@ _LEADS = Outcome()
 class Flight:
     """One question under way. Its waiting requests are at most the gate's `in_flight_max`."""
 
-    __slots__ = ("_key", "_table", "_waiting", "recording", "reported")
+    __slots__ = ("_key", "_table", "_waiting", "deadline_s", "recording", "reported")
 
     def __init__(self, key: Hashable, table: dict[Hashable, Flight]) -> None:
         """It stands in `table` until it lands, and so is found by equal questions."""
         self._key = key
         self._table = table
-        self._waiting: dict[asyncio.Future[Outcome], None] = {}  # in the order they came
+        # Who waits, in the order they came, with their deadlines.
+        self._waiting: dict[asyncio.Future[Outcome], float] = {}
+        self.deadline_s = 0.0  # of the one who leads; monotonic
         self.recording: Recording | None = None  # set once the answer flows
         self.reported: tuple[str, ...] = ()  # parameters that its target cannot carry
         table[key] = self
 
-    @property
-    def admits(self) -> bool:
-        """Whether one more can join."""
+    def admits(self, deadline_s: float, now_s: float) -> bool:
+        """Whether a call with this deadline can join.
+
+        Not when the leader has less than half of its patience: its deadline would cut the answer.
+        """
+        if deadline_s - now_s > 2 * (self.deadline_s - now_s):
+            return False
         return self.recording is None or self.recording.admits
 
-    async def outcome(self, patience_s: float) -> Outcome:
-        """What the leader gets. Raises DeadlineExceeded after `patience_s` seconds."""
+    async def outcome(self, deadline_s: float, now_s: float) -> Outcome:
+        """What the leader gets. Raises DeadlineExceeded."""
         waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting[waiter] = None
+        self._waiting[waiter] = deadline_s
         taken = False
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(deadline_s - now_s):
                 outcome = await waiter
             taken = True
         except TimeoutError:
@@ -114,13 +120,14 @@ class Flight:
             del self._table[self._key]
 
     def _hand_over(self) -> None:
-        while self._waiting:
-            waiter = next(iter(self._waiting))
-            del self._waiting[waiter]
-            if not waiter.done():
-                waiter.set_result(_LEADS)
-                return
-        self.land()
+        left = [waiter for waiter in self._waiting if not waiter.done()]
+        if not left:
+            self.land()
+            return
+        # None of the others has more time than this one, so its deadline cuts nobody's answer.
+        waiter = max(left, key=self._waiting.__getitem__)
+        del self._waiting[waiter]
+        waiter.set_result(_LEADS)
 
     def _refused(self, waiter: asyncio.Future[Outcome]) -> None:
         """One who waited is gone; what it may have been given in that moment goes to others."""

@@ -97,7 +97,13 @@ class Idempotency:
             )
         left_s = call.deadline_s - self._clock.monotonic_s()
         until_s = self._clock.unix_s() + left_s + GRACE_S
-        claim = await self._claims.claim(_key_id(call), name, _fingerprint(call), call.id, until_s)
+        try:
+            claim = await self._claims.claim(
+                _key_id(call), name, _fingerprint(call), call.id, until_s
+            )
+        except asyncio.CancelledError:
+            self._drop(call, name)  # it may have become ours all the same
+            raise
         if isinstance(claim, Running):
             raise IdempotencyKeyBusy(
                 "A request with this Idempotency-Key is still running. Wait, then repeat it.",

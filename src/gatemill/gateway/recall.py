@@ -215,14 +215,16 @@ class Recall:
 
     def _joinable(self, question: _Question) -> Flight | None:
         flight = self._flights.get(question.flight_key)
-        return flight if flight is not None and flight.admits else None
+        if flight is None or not flight.admits(question.call.deadline_s, self._now()):
+            return None
+        return flight
 
     async def _follow(self, question: _Question, flight: Flight) -> Reply:
         call = question.call
         if flight.recording is not None:
             outcome = Outcome(listener=flight.recording.join())
         else:
-            outcome = await flight.outcome(call.deadline_s - self._now())
+            outcome = await flight.outcome(call.deadline_s, self._now())
         if outcome.leads:
             return await self._lead(question, flight)
         if outcome.failure is not None:
@@ -238,6 +240,7 @@ class Recall:
         """The answer, from a provider if need be; all who wait for it get it too."""
         call = question.call
         call.cache = "miss"
+        flight.deadline_s = call.deadline_s
         failure: GatemillError | None = None
         is_answered = False
         try:

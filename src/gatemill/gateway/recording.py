@@ -131,8 +131,8 @@ class Recording:
         # gets them behind the bytes that are still to come.
         self.is_settled = True
         self.failure = error
-        if self._leader is not None:
-            self._leader.settle(error)
+        assert self._leader is not None
+        self._leader.settle(error)
         return b""
 
     # --- For listeners --------------------------------------------------------------------------------

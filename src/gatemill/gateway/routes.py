@@ -97,6 +97,8 @@ class Routes:
         self.patterns = sorted(patterns, key=lambda route: -len(route.name))
         self._price = price
         self._lane = lane
+        named = (target for route in routes for target in route.targets + route.fallbacks)
+        self.labels = frozenset(target.label for target in named if target.model != "*")
         self._bound: dict[str, Route] = {}  # written and read by find; bounded by NAMES_MAX
 
     def find(self, name: str) -> Route | None:

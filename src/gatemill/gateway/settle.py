@@ -38,8 +38,10 @@ def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | 
             spent += cost
             total = None if total is None else total + cost
         tokens += row.prompt_tokens + row.completion_tokens
-        upstream_s += attempt.ended_s - attempt.started_s
-    if row is None and call.cache and error is None:
+    if row is not None:
+        # With the pauses between attempts, which are not our work.
+        upstream_s = call.attempts[-1].ended_s - call.attempts[0].started_s
+    elif call.cache and error is None:
         row = gateway.books.record_recalled(call, ended_s)
     hold = call.hold
     if hold is not None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from gatemill.core.limits import Kind
@@ -46,7 +47,7 @@ def headers(hold: Hold) -> bytes:
 
 def refused_headers(refusal: Refusal) -> bytes:
     """Header lines of a request that a rate limit refused."""
-    if refusal.rule.kind not in _UNITS:
+    if refusal.rule.kind not in _UNITS or math.isinf(refusal.retry_after_s):
         return b""
     return _lines(refusal.rule, 0, refusal.retry_after_s)
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gatemill.observe.metrics import Labelled
+from gatemill.observe.metrics import OTHER, Labelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gatemill.house.root import House
     from gatemill.observe.lines import LineWriter
     from gatemill.observe.metrics import Meter
-    from gatemill.upstream.lane import Lanes
 
 
 def export(home: House, writer: LineWriter) -> None:
@@ -34,14 +31,26 @@ def export(home: House, writer: LineWriter) -> None:
         "Request lines dropped because too many came between two flushes.",
         lambda: access.dropped,
     )
-    _targets(meter, home.lasting.lanes, home.gateway.now)
+    _targets(meter, home)
     _limits(meter, home)
     _cache(meter, home)
 
 
-def _targets(meter: Meter, lanes: Lanes, now: Callable[[], float]) -> None:
+def _targets(meter: Meter, home: House) -> None:
+    lanes, now = home.lasting.lanes, home.gateway.now
+    configured = home.gateway.routes.labels
+    meter.counters["gatemill_target_forgotten"] = (
+        "Targets whose health was forgotten to make room for others.",
+        lambda: lanes.forgotten,
+    )
+
     def read(field: str) -> dict[tuple[str, ...], float]:
-        return {(one.label,): getattr(one, field) for one in lanes.metrics(now())}
+        found: dict[tuple[str, ...], float] = {}
+        for one in lanes.metrics(now()):
+            # Names that only a pattern knows are the callers' words: together they are one series.
+            label = (one.label if one.label in configured else OTHER,)
+            found[label] = found.get(label, 0) + getattr(one, field)
+        return found
 
     for field, text in _LANE_GAUGES.items():
         meter.labelled_gauges[f"gatemill_target_{field}"] = Labelled(

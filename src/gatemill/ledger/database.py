@@ -1,26 +1,17 @@
-"""What a database of the ledger is: its operations, its address, its drivers.
+"""What a database of the ledger can do. Rule: the room knows this Protocol, and no driver.
 
-Rule: the rest of the room knows these names only. `sqlite.py` and `postgres.py` satisfy `Database`;
-tests/contract/test_database.py says what they have in common.
+`sqlite.py` and `postgres.py` satisfy it; tests/contract/test_database.py says what they have in common.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-from msgspec import Struct
-
-from gatemill.core.errors import InvalidValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from gatemill.ledger.queries import Migration, Query
-
-SQLITE_PREFIX = "sqlite:///"
-POSTGRES_PREFIXES = ("postgresql://", "postgres://")
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -73,61 +64,10 @@ class Database(Protocol):
         ...
 
 
-class Place(Struct, frozen=True):
-    """Where a database lies. Exactly one of the two is set."""
-
-    path: Path | None = None  # an SQLite file
-    url: str = ""  # of a Postgres server, with its password
-
-    def open(self, *, writes: bool) -> Database:
-        """An open connection. Raises LedgerUnavailable, and InvalidValue for a missing driver."""
-        if self.path is not None:
-            from gatemill.ledger import sqlite  # noqa: PLC0415 - a driver is loaded when needed
-
-            return sqlite.Database(self.path, writes=writes)
-        try:
-            from gatemill.ledger import postgres  # noqa: PLC0415 - and asyncpg with it
-        except ModuleNotFoundError as error:
-            raise InvalidValue(
-                'Postgres needs another package: pip install "gatemill[postgres]".',
-                param="stores.database",
-            ) from error
-
-        return postgres.Database(self.url, writes=writes)
-
-    @property
-    def address(self) -> str:
-        """What `stores.database` says for it; with the password."""
-        return self.url if self.path is None else f"{SQLITE_PREFIX}{self.path.absolute()}"
-
-    @property
-    def shown(self) -> str:
-        """The address for people, without a password."""
-        if self.path is not None:
-            return f"{SQLITE_PREFIX}{self.path}"
-        rest = self.url.partition("://")[2]
-        address, _, options = rest.partition("?")
-        credentials, at, server = address.rpartition("@")
-        if "@" in options:
-            return "postgresql://…"  # an @ or a ? in the password: nothing can be told apart
-        return f"postgresql://{credentials.partition(':')[0]}{at}{server}"
-
-
-def locate(data_dir: Path, url: str | None) -> Place:
-    """Where `stores.database` says: by default gatemill.db in the data directory.
-
-    A relative path is relative to the data directory. Raises InvalidValue.
-    """
-    if not url:
-        return Place(path=data_dir / "gatemill.db")
-    if url.startswith(POSTGRES_PREFIXES):
-        return Place(url=url)
-    path = url.removeprefix(SQLITE_PREFIX)
-    if path == url or not path:
-        raise InvalidValue(
-            "stores.database must look like sqlite:///gatemill.db or"
-            " postgresql://user:password@host/database. Leave it out to keep the ledger in the data"
-            " directory.",
-            param="stores.database",
-        )
-    return Place(path=data_dir / path)
+def postgres_shown(url: str) -> str:
+    """The address of a server for people, without a password."""
+    address, _, options = url.partition("://")[2].partition("?")
+    credentials, at, server = address.rpartition("@")
+    if "@" in options:
+        return "postgresql://…"  # an @ or a ? in the password: nothing can be told apart
+    return f"postgresql://{credentials.partition(':')[0]}{at}{server}"

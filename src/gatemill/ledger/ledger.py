@@ -15,8 +15,8 @@ from gatemill.core.limits import UNLIMITED
 from gatemill.ledger import alerts, claims, journal, keys, rollups, usage
 from gatemill.ledger.alerts import Alerts
 from gatemill.ledger.claims import Claims
-from gatemill.ledger.database import locate
 from gatemill.ledger.people import People
+from gatemill.ledger.place import locate
 from gatemill.ledger.reader import Reader
 from gatemill.ledger.reports import Reports
 from gatemill.ledger.upkeep import SPARE_ROWS_MAX, Condition, Counters, Upkeep

@@ -15,7 +15,7 @@ import asyncpg  # type: ignore[import-untyped]  # 0.32 ships no types
 
 from gatemill.core.errors import InvalidValue, LedgerUnavailable
 from gatemill.ledger import queries, schema
-from gatemill.ledger.database import NOTHING, Place
+from gatemill.ledger.database import NOTHING, postgres_shown
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ class Database:
     def __init__(self, url: str, *, writes: bool) -> None:
         """Connected to the server; a connection that does not write cannot."""
         self._url = url
-        self._shown = Place(url=url).shown
+        self._shown = postgres_shown(url)
         self._settings = {
             "application_name": "gatemill",
             "statement_timeout": str(int(STATEMENT_S * 1000)),

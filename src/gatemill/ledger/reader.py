@@ -11,7 +11,8 @@ from gatemill.core.errors import Overloaded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gatemill.ledger.database import Database, Place
+    from gatemill.ledger.database import Database
+    from gatemill.ledger.place import Place
 
 T = TypeVar("T")
 

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import UsageRow
     from gatemill.core.clock import Clock
-    from gatemill.ledger.database import Database, Place
+    from gatemill.ledger.database import Database
     from gatemill.ledger.holds import Holds
     from gatemill.ledger.journal import Journal, Rows
     from gatemill.ledger.keys import KeyTable
+    from gatemill.ledger.place import Place
 
 RETRY_S = 0.5  # between two tries to commit to a failing database
 SPARE_ROWS_MAX = 10_000  # about 10 MB: rows in memory alone, while even the journal fails

@@ -190,8 +190,8 @@ def _add_singly(database: Database, values: list[tuple[Any, ...]]) -> None:
         replaced = database.rows(_TAKE_UNSETTLED, {"attempt_id": each[_ATTEMPT_ID]})
         if replaced:
             removed.append(tuple(replaced[0].values()))
-            if database.run_many(_INSERT, [each]):
-                added.append(each)
+            database.run_many(_INSERT, [each])
+            added.append(each)
     sums = rollups.subtracted(rollups.minutes(added), rollups.minutes(removed))
     if sums:
         rollups.store(database, sums)

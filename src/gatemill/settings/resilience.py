@@ -18,11 +18,11 @@ class Breaker(Section):
     )
     attempts_min: Count = Field(10, description="Attempts in the window before the share counts.")
     failures: Count | None = Field(
-        None, description="Failures in the window at which it opens, whatever their share."
+        None, le=1000, description="Failures in the window at which it opens, whatever their share."
     )
     open_s: Seconds = Field(
         10.0,
-        description="Time it stays open; then one probe decides. It doubles with each failed probe.",
+        description="Time it stays open, after which one probe decides; it doubles with each failed probe.",
     )
     open_max_s: Seconds = Field(300.0, description="Longest time it stays open.")
     ramp_s: float = Field(
@@ -33,7 +33,7 @@ class Breaker(Section):
     )
     last_target: Literal["try", "refuse"] = Field(
         "try",
-        description="What happens when every target of a model is open: the one that is due first is tried anyway, or 503.",
+        description="What happens when every target of a model is open: `try` asks the one that is due first, within its room, and learns nothing from it; `refuse` is 503.",
     )
 
 

@@ -31,7 +31,7 @@ WAITING_MAX = 1024  # exchanges that wait for a connection; above it Overloaded
 # A kept connection that the provider has closed shows it within a round trip. One that closes later
 # may have worked on the request, which is then not sent again.
 STALE_S = 1.0
-_SWEEP_S = 0.1
+_SWEEP_S = 0.05
 
 
 class Pool:

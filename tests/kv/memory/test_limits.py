@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -168,6 +169,29 @@ def test_beyond_the_maximum_idle_counters_are_dropped():
         clock.advance(10)  # seven of them count at any time
     assert limiter.counters == 20
     assert limiter.evicted == 80
+
+
+async def test_when_the_first_to_ask_gives_up_the_second_asks_the_ledger_again():
+    questions = []
+
+    async def spent(rule, start_s, end_s):
+        questions.append(asyncio.get_running_loop().create_future())
+        return await questions[-1]
+
+    limiter = MemoryLimiter(spent, _crossed, FakeClock(NOW_S))
+    money = FULL[-2:-1]
+    first, second = (
+        asyncio.ensure_future(limiter.admit(_wanted(name, money, cost=5))) for name in "ab"
+    )
+    for _ in range(5):
+        await asyncio.sleep(0)
+    first.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert first.cancelled()
+    questions[1].set_result(70)
+    assert [each.used for each in (await second).standings] == [75]
+    assert len(questions) == 2
 
 
 async def test_closing_needs_nothing():

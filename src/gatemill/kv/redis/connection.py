@@ -186,14 +186,14 @@ class Connection:
         greetings = [("CLIENT", "SETNAME", "gatemill"), ("SELECT", str(to.database))]
         if to.password:
             greetings.insert(0, ("AUTH", to.user or "default", to.password))
+        refused: list[Reply] | None = None
         try:
             replies = await asyncio.gather(*[wire.ask(*words) for words in greetings])
-        except BaseException:
-            wire.close()
-            raise
-        refused = [reply for reply in replies if reply.__class__ is ReplyError]
+            refused = [reply for reply in replies if reply.__class__ is ReplyError]
+        finally:
+            if refused is None or refused:
+                wire.close()
         if refused:
-            wire.close()
             raise Away(str(refused[0]).split(" ", 1)[0])
         return wire
 

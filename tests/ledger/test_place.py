@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gatemill.core.errors import InvalidValue
-from gatemill.ledger.database import Place, locate
+from gatemill.ledger.place import Place, locate
 
 URL = "postgresql://anna:s3cret@db.example:5433/gatemill?sslmode=require"
 
