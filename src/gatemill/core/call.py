@@ -128,6 +128,7 @@ class TargetSettings(Struct, frozen=True):
     native: frozenset[str] | None = (
         None  # operations this vendor lacks or has; None = the dialect's
     )
+    base_url: str = ""  # of the provider; with the label it says whose answers these are
     path_prefix: str = ""  # between base_url and the operation's path, e.g. Azure deployments
     query: str = ""  # e.g. "api-version=2024-10-21"
     headers: tuple[tuple[str, str], ...] = ()
@@ -178,6 +179,7 @@ class Call(Struct):
     reason: str = ""  # why this target, in a few words: "weight", "simple", "latency"
     cache: str = ""  # "", "miss", "hit", "stale" or "coalesced"
     cache_age_s: float | None = None  # how long ago the cached answer was made
+    finish: str = ""  # why the answer ended, where its format does not say; "" when it refused
     decision: str = ""  # JSON of what was weighed, for explaining it later; "" when nothing was
 
 

@@ -158,20 +158,6 @@ def _first(own: int | None, default: int | None) -> int | None:
     return default if own is None else own
 
 
-class Alert(Struct, frozen=True):
-    """A budget has reached one of its shares. At most one for each window and share."""
-
-    scope: str
-    scope_id: str
-    period: str
-    window_start_s: float  # Unix time; 0 for "total"
-    share: float
-    limit_microusd: int
-    spent_microusd: int
-    created_s: float  # Unix time
-    tries: int = 0  # deliveries that failed
-
-
 Spent = Callable[[Rule, float, float], Awaitable[int]]
 """Micro-dollars that the ledger holds for a rule's scope, of requests that arrived in [start, end),
 Unix time. Raises GatemillError when the ledger cannot say."""

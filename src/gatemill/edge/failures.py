@@ -58,7 +58,10 @@ def header_lines(error: GatemillError) -> bytes:
         wait_s = _RETRY_LATER_S
     lines = b""
     if wait_s is not None:
-        lines += b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (max(1, math.ceil(wait_s)), wait_s * 1000)
+        lines += b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (
+            max(1, math.ceil(wait_s)),
+            wait_s * 1000,
+        )
     if error.retry is not None:
         lines += b"x-should-retry: %b\r\n" % (b"true" if error.retry else b"false")
     if isinstance(error, InvalidApiKey):

@@ -139,6 +139,8 @@ def _remarks(call: Call) -> bytes:
         block += b"x-gatemill-cache: %b\r\n" % call.cache.encode()
         if call.cache_age_s is not None:
             block += b"age: %d\r\n" % call.cache_age_s
+        if call.cache == "hit" and call.reason and not call.decision:
+            block += b"x-gatemill-route: %b\r\n" % _safe(call.reason)
     if call.replayed:
         block += b"idempotent-replayed: true\r\n"
     if call.version:

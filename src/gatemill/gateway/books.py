@@ -190,5 +190,5 @@ def row_of(call: Call, tried: Attempt, usage: Usage | None, cost: int | None) ->
         "",
         call.version,
         unsettled,
-        call.decision,
+        "" if unsettled else call.decision,
     )

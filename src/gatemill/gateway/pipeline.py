@@ -122,7 +122,9 @@ def read(
 
 def answers_of(chosen: Plan) -> str:
     """What decides an answer besides the question: who may give it."""
-    return " ".join(sorted(target.label for target in chosen.targets))
+    return " ".join(
+        sorted(f"{target.label}@{target.settings.base_url}" for target in chosen.targets)
+    )
 
 
 def _fault(call: Call, now_s: float) -> InternalError:

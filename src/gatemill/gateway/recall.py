@@ -268,7 +268,7 @@ class Recall:
         now_s = self._clock.unix_s()
         kept = Kept(question.digest, now_s, False, call.reported, reply.body)  # noqa: FBT003
         flight.give(Outcome(kept))
-        if is_complete(call.operation, reply.body):
+        if is_complete(call.operation, reply.body, call.finish):
             self._keep(question, kept)
         return reply
 

@@ -77,6 +77,9 @@ def _limits(meter: Meter, home: House) -> None:
     for name, text in _LIMITER_GAUGES.items():
         if hasattr(limiter, name):
             meter.gauges[f"gatemill_limiter_{name}"] = (text, partial(getattr, limiter, name))
+    for name, text in _LIMITER_COUNTERS.items():
+        if hasattr(limiter, name):
+            meter.counters[f"gatemill_limiter_{name}"] = (text, partial(getattr, limiter, name))
     shadows = home.lasting.shadows
     meter.counters["gatemill_shadow_dropped"] = (
         "Copies not sent, because as many as may were under way.",
@@ -85,12 +88,19 @@ def _limits(meter: Meter, home: House) -> None:
 
 
 def _cache(meter: Meter, home: House) -> None:
-    recall, answers = home.gateway.recall, home.lasting.answers
-    for name, text in _CACHE_COUNTERS.items():
-        for part in (recall, answers):
+    gateway = home.gateway
+    parts: dict[str, tuple[object, dict[str, str]]] = {
+        "cache": (gateway.recall, _RECALL_COUNTERS),
+        "cache_store": (home.lasting.answers, _STORE_COUNTERS),
+        "cache_streams": (gateway.recall.space, _SPACE_COUNTERS),
+        "idempotency": (gateway.idempotency, _IDEMPOTENCY_COUNTERS),
+    }
+    for room, (part, names) in parts.items():
+        for name, text in names.items():
             if hasattr(part, name):
-                meter.counters[f"gatemill_cache_{name}"] = (text, partial(getattr, part, name))
-    for name, text in _CACHE_GAUGES.items():
+                meter.counters[f"gatemill_{room}_{name}"] = (text, partial(getattr, part, name))
+    for name, text in _STORE_GAUGES.items():
+        answers = home.lasting.answers
         if hasattr(answers, name):
             meter.gauges[f"gatemill_cache_{name}"] = (text, partial(getattr, answers, name))
 
@@ -101,6 +111,9 @@ _LEDGER_COUNTERS = {
     "rows_rejected": "Usage rows the database refused; they are in journal/rejected.txt.",
     "journal_errors": "Writes that the journal refused.",
     "commit_errors": "Transactions that failed; their rows are tried again.",
+    "rows_unsettled": "Attempts of dead processes, written down as the most they can have cost.",
+    "holds_missed": "Attempts sent without being kept for a crash, because there was no room.",
+    "tidy_errors": "Rounds of tidying that the database refused.",
 }
 _LANE_GAUGES = {
     "state": "Breaker: 0 closed, 1 half-open, 2 open.",
@@ -122,15 +135,39 @@ _LIMITER_GAUGES = {
     "counters": "Counters in memory.",
     "settles_pending": "Settlements not yet with the shared counters.",
 }
-_CACHE_COUNTERS = {
+_LIMITER_COUNTERS = {
+    "overruns": "Requests that used more than was set aside for them.",
+    "evicted": "Idle counters dropped to make room.",
+    "settled_twice": "Settlements that came twice: a bug.",
+    "calls": "Commands sent to Redis.",
+    "timeouts": "Times that Redis was silent for too long.",
+    "refused_away": "Requests refused because Redis was away and money must not be guessed.",
+    "settles_dropped": "Settlements given up because too many waited; the worst case is booked.",
+    "swept": "Holds of dead processes that were ended.",
+}
+_RECALL_COUNTERS = {
     "hits": "Answers given from the cache.",
     "misses": "Requests to cached models that had to be asked.",
     "coalesced": "Requests that shared the answer of an equal one under way.",
     "stale": "Answers given although no longer fresh, because every target failed.",
-    "evicted": "Answers that made room for others.",
     "too_large": "Answers not kept because of their size.",
+    "embed_failures": "Prompts whose vector could not be had.",
 }
-_CACHE_GAUGES = {
+_SPACE_COUNTERS = {
+    "overflowed": "Streams not recorded to their end, because too many were under way.",
+    "given_up": "Listeners cut off because they read too slowly.",
+}
+_STORE_COUNTERS = {
+    "evicted": "Answers that made room for others.",
+    "refused": "Answers that the store had no room for.",
+    "failures": "Questions to Redis that it did not answer.",
+}
+_IDEMPOTENCY_COUNTERS = {
+    "replayed": "Answers given again for an Idempotency-Key.",
+    "too_large": "Answers too large to keep for an Idempotency-Key.",
+    "not_stored": "Answers that the database did not take.",
+}
+_STORE_GAUGES = {
     "bytes": "Bytes of kept answers.",
     "entries": "Kept answers.",
 }

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from gatemill.core import ids
-from gatemill.core.limits import Alert, Budget, Limits
+from gatemill.core.limits import Budget, Limits
 from gatemill.core.tasks import spawn
 from gatemill.gateway.admit import Admission, Reserve
 from gatemill.kv.memory.limits import MemoryLimiter
+from gatemill.ledger.alerts import Alert
 
 if TYPE_CHECKING:
     from decimal import Decimal

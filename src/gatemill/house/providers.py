@@ -118,6 +118,7 @@ class Maker:
             native = ("chat", "embeddings")
         self._facts = TargetSettings(
             native=frozenset(native) if native is not None else None,
+            base_url=provider.base_url or "",
             path_prefix=vendor.versioned_prefix if provider.api_version else "",
             query=f"api-version={provider.api_version}" if provider.api_version else "",
             stream_usage=vendor.stream_usage,

@@ -79,4 +79,4 @@ class Idempotency(Section):
     """Answers kept for requests with an `Idempotency-Key`."""
 
     keep_s: float = Field(86_400.0, gt=0, le=2_592_000, description="How long an answer is kept.")
-    body_bytes: Count = Field(4_194_304, description="Largest answer that is kept.")
+    body_bytes: Count = Field(4_194_304, le=16_777_216, description="Largest answer that is kept.")

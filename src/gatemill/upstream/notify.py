@@ -5,6 +5,7 @@ Rule: at least once, always under the same id; a receiver that fails is tried ag
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gatemill.core.clock import Clock
-    from gatemill.core.limits import Alert
     from gatemill.core.ports import Transport
+    from gatemill.ledger.alerts import Alert
 
 # Seconds before the next try; after the last one the alert is given up and logged.
 PAUSES_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 3600.0 * 6, 3600.0 * 12, 86_400.0, 86_400.0)
-BATCH_MAX = 20
+BATCH_MAX = 10
 _PATIENCE = Timeouts(connect_s=3.0, first_token_s=15.0, between_chunks_s=15.0, total_s=20.0)
 
 
@@ -61,8 +62,8 @@ class Notifier:
     async def send_due(self) -> int:
         """The number of alerts that were tried."""
         alerts = await self._outbox.due_alerts(self._clock.unix_s(), BATCH_MAX)
-        for alert in alerts:
-            await self._send(alert)
+        # Together, because the outbox gives them out again when they take too long.
+        await asyncio.gather(*map(self._send, alerts))
         return len(alerts)
 
     async def _send(self, alert: Alert) -> None:
@@ -80,7 +81,7 @@ class Notifier:
             await self._outbox.alert_delivered(alert, now_s)
             return
         self.failed += 1
-        pause_s = PAUSES_S[alert.tries] if alert.tries < len(PAUSES_S) else None
+        pause_s = PAUSES_S[alert.tries - 1] if alert.tries <= len(PAUSES_S) else None
         structlog.get_logger().warning(
             "alert_not_delivered", id=message_id(alert), reason=reason, again_in_s=pause_s
         )

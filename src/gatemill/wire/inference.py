@@ -44,6 +44,7 @@ class _Message(Struct):
 
 class _Choice(Struct):
     message: _Message
+    finish_reason: str | None = None
 
 
 class _Completion(Struct):
@@ -100,6 +101,7 @@ def from_chat(completion: Json, call: Call, usage: Usage) -> bytes:
     except msgspec.ValidationError:
         raise UpstreamBadReply("The provider's answer is not what its API defines.") from None
     said = read.choices[0].message
+    call.finish = "" if said.refusal else read.choices[0].finish_reason or ""
     elapsed_s = call.attempts[-1].ended_s - call.started_s
     answer: Json = {
         "result": said.content or said.refusal or "",

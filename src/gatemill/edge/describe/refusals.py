@@ -1,6 +1,6 @@
 """Every public error: what it means, what to do, and how it looks in each format.
 
-Rule: codes, statuses and meanings are read from core/errors.py; only the remedies stand here.
+Rule: codes, statuses and meanings are read from core/errors/; only the remedies stand here.
 """
 
 from __future__ import annotations
@@ -47,8 +47,17 @@ REMEDIES = {
     "upstream_auth_failed": "Whoever runs Gatemill corrects the provider's key.",
     "upstream_bad_reply": "Try again; check that `kind` and `base_url` belong together.",
     "upstream_interrupted": "Ask again; the answer is incomplete.",
-    "rate_limit_exceeded": "Wait as long as `retry-after` says; add targets or fallbacks.",
-    "insufficient_quota": "Whoever runs Gatemill tops up the provider account.",
+    "rate_limit_exceeded": "Wait as long as `retry-after` says; the message names whose limit it is.",
+    "insufficient_quota": "Ask an admin to raise the budget, or to top up the provider account.",
+    "price_unknown": "Add the price to [prices], or set `reserve.unknown_price`.",
+    "idempotency_key_reused": "Make a new Idempotency-Key for each request.",
+    "idempotency_key_busy": "Wait as long as `retry-after` says, then repeat the request.",
+    "idempotency_answer_lost": "Repeat the request with a new Idempotency-Key to pay for another.",
+    "conflict": "Choose another id, or first remove what uses it.",
+    "circuit_open": "Wait as long as `retry-after` says; add fallbacks to the model.",
+    "queue_full": "Wait and try again; raise `queue.concurrency_max` or add targets.",
+    "cache_miss": "Leave out `only-if-cached` to ask the provider.",
+    "limits_unavailable": "Wait and try again; whoever runs Gatemill looks after Redis.",
     "upstream_overloaded": "Wait and try again; add fallbacks to the model.",
     "upstream_timeout": "Ask for less or stream; raise the provider's `timeout` if it is always slow.",
     "deadline_exceeded": "Allow more time, ask for less, or raise `server.request_timeout_s`.",
@@ -93,13 +102,13 @@ EXAMPLE_ID = "req_1a1fc2352f5b0c6e8d9a4700001a"
 
 
 def public() -> list[type[GatemillError]]:
-    """One class for each public code, in the order of core/errors.py."""
-    found = [
-        kind
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, GatemillError)
-    ]
-    return [kind for kind in found if kind is not GatemillError]
+    """One class for each public code, in the order of core/errors/."""
+    found: dict[str, type[GatemillError]] = {}
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, GatemillError):
+            # Two codes are OpenAI's words for our limits and for the provider's alike.
+            found.setdefault(kind.code, kind)
+    return [kind for kind in found.values() if kind is not GatemillError]
 
 
 def sdks_retry(kind: type[GatemillError]) -> bool:

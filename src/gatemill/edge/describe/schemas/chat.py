@@ -255,6 +255,7 @@ _COMPLETIONS: dict[str, Json] = {
             "stop": _STOP,
             "seed": whole("Asks for the same answer to the same request."),
             "user": _USER,
+            "safety_identifier": string("A stable, hashed id of the end user."),
         },
     ),
     "Completion": obj(
@@ -292,6 +293,7 @@ _EMBEDDINGS: dict[str, Json] = {
             "encoding_format": word("How vectors are written.", "float", "base64"),
             "dimensions": whole("Length of the vectors, where the model can choose.", least=1),
             "user": _USER,
+            "safety_identifier": string("A stable, hashed id of the end user."),
         },
     ),
     "EmbeddingList": obj(

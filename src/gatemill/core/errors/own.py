@@ -1,0 +1,70 @@
+"""Our own state. Rule: a 5xx here says when to come back."""
+
+from __future__ import annotations
+
+from gatemill.core.errors.root import GatemillError
+
+
+class DeadlineExceeded(GatemillError):
+    """The request's own deadline passed."""
+
+    code = "deadline_exceeded"
+    status = 504
+    type = "server_error"
+    anthropic_type = "timeout_error"
+
+
+class CacheMiss(GatemillError):
+    """The caller asked for a kept answer only (`Cache-Control: only-if-cached`), and there is none."""
+
+    code = "cache_miss"
+    status = 504
+    type = "invalid_request_error"
+    anthropic_type = "not_found_error"
+    retry = False
+
+
+class Overloaded(GatemillError):
+    """This process has as many requests in flight as it accepts."""
+
+    code = "overloaded"
+    status = 503
+    type = "server_error"
+    anthropic_type = "overloaded_error"
+
+
+class Draining(GatemillError):
+    """This process is shutting down."""
+
+    code = "draining"
+    status = 503
+    type = "server_error"
+    anthropic_type = "overloaded_error"
+
+
+class LimitsUnavailable(GatemillError):
+    """The shared counters are away, and a hard budget must not be guessed (`stores.when_away`)."""
+
+    code = "limits_unavailable"
+    status = 503
+    type = "server_error"
+    anthropic_type = "overloaded_error"
+
+
+class LedgerUnavailable(GatemillError):
+    """The database of keys and usage cannot be opened, read or written."""
+
+    code = "ledger_unavailable"
+    status = 503
+    type = "server_error"
+    anthropic_type = "api_error"
+
+
+class InternalError(GatemillError):
+    """Our own fault. The request id finds the log line."""
+
+
+class StartRefused(GatemillError):
+    """The program does not start like this; the message says how it would."""
+
+    code = "start_refused"

@@ -1,0 +1,26 @@
+"""The control plane below /api/v1, and POST /v1/explain.
+
+Rule: one file is one resource; a change names the key that made it. Only usage, limits, requests and
+explanations answer a key that is no admin's, and only about itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gatemill.edge.admin import audit, budgets, explain, keys, requests, teams, usage, users
+from gatemill.edge.admin.clerk import Clerk
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from gatemill.edge.app import Shown
+
+__all__ = ["add"]
+
+
+def add(app: FastAPI, shown: Shown) -> None:
+    """All routes of this package."""
+    clerk = Clerk(shown)
+    for resource in (keys, teams, users, budgets, usage, requests, audit, explain):
+        resource.add(app, clerk)
