@@ -164,3 +164,12 @@ def test_an_alert_is_signed(tmp_path: Path) -> None:
         'gatemill.toml:2: alerts.webhook: needs a secret to be signed with; add secret = "whsec_" and base64'
     ]
     assert loaded(tmp_path, f'{text}secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"\n')
+
+
+def test_a_pattern_has_no_budget_of_its_own(tmp_path):
+    text = (
+        '[models."gpt-*"]\ntargets = ["echo/*"]\nlimits.budgets.day.usd = 5\n'
+        "limits.requests_per_minute = 5\n"
+    )
+    [error] = errors_of(tmp_path, text)
+    assert "a pattern has no budget of its own" in error

@@ -30,6 +30,7 @@ def model_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
             yield path, "this name is taken: among fallbacks it stands for the cache"
         if isinstance(model, dict):
             yield from _one_way(path, model)
+            yield from _counted(path, name, model)
             yield from _arms(path, table(model, "experiment"))
             yield from _leads(path, model, models)
             yield from _fallbacks(path, model, models)
@@ -50,6 +51,13 @@ def _one_way(path: Path, model: Mapping[str, Any]) -> Iterator[Problem]:
             f"has {said[0]} beside it" if len(said) == 2 else "has targets and experiment beside it"
         )
         yield (*path, said[-1]), f"{what}: keep one of them, and give the rest a name of its own"
+
+
+def _counted(path: Path, name: str, model: Mapping[str, Any]) -> Iterator[Problem]:
+    """A budget belongs to a name that requests ask for, because the ledger adds up by that name."""
+    if "*" in name and table(table(model, "limits"), "budgets"):
+        where = (*path, "limits", "budgets")
+        yield where, "a pattern has no budget of its own; give it to a name without *, or to keys"
 
 
 def _arms(path: Path, experiment: Mapping[str, Any]) -> Iterator[Problem]:
