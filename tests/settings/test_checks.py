@@ -171,5 +171,5 @@ def test_a_pattern_has_no_budget_of_its_own(tmp_path):
         '[models."gpt-*"]\ntargets = ["echo/*"]\nlimits.budgets.day.usd = 5\n'
         "limits.requests_per_minute = 5\n"
     )
-    [error] = errors_of(tmp_path, text)
+    [error] = refused(tmp_path, text)
     assert "a pattern has no budget of its own" in error

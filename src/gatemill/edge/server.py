@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1", "[::1]"))
 BACKLOG = 2048  # connections that wait to be accepted
 _RETENTION_EVERY_S = 3600.0
+_ALERTS_EVERY_S = 2.0  # between two looks for alerts that wait to be sent
 _STOP_S = 1.0  # for the last words of what the grace did not see end
 
 
@@ -122,6 +123,7 @@ class _Running:
         timers = [
             spawn(_flush(home.access), "flush-access-log"),
             spawn(_retain(reloader), "retention"),
+            spawn(_notify(reloader), "alerts"),
             *self._follow(reloader),
         ]
         host, port = listeners[0].sockets[0].getsockname()[:2]
@@ -304,6 +306,17 @@ async def _flush(access: AccessLog) -> None:
     while True:
         access.flush()
         await asyncio.sleep(FLUSH_S)
+
+
+async def _notify(reloader: Reloader) -> None:
+    while True:
+        await asyncio.sleep(_ALERTS_EVERY_S)
+        notifier = reloader.home.notifier
+        try:
+            if notifier is not None:
+                await notifier.send_due()
+        except GatemillError as error:
+            structlog.get_logger().warning("alerts_not_sent", code=error.code)
 
 
 async def _retain(reloader: Reloader) -> None:

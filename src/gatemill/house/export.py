@@ -31,6 +31,12 @@ def export(home: House, writer: LineWriter) -> None:
         "Request lines dropped because too many came between two flushes.",
         lambda: access.dropped,
     )
+    if home.notifier is not None:
+        for name, text in _ALERT_COUNTERS.items():
+            meter.counters[f"gatemill_alerts_{name}"] = (
+                text,
+                partial(getattr, home.notifier, name),
+            )
     _targets(meter, home)
     _limits(meter, home)
     _cache(meter, home)
@@ -114,6 +120,10 @@ _LEDGER_COUNTERS = {
     "rows_unsettled": "Attempts of dead processes, written down as the most they can have cost.",
     "holds_missed": "Attempts sent without being kept for a crash, because there was no room.",
     "tidy_errors": "Rounds of tidying that the database refused.",
+}
+_ALERT_COUNTERS = {
+    "delivered": "Budget alerts that the webhook took.",
+    "failed": "Tries to deliver a budget alert that failed; it is tried again.",
 }
 _LANE_GAUGES = {
     "state": "Breaker: 0 closed, 1 half-open, 2 open.",

@@ -36,7 +36,7 @@ def transport_of(name: str, provider: Provider, clock: Clock) -> Transport:
         return Inline(import_module("gatemill.providers.echo").respond, clock)
     headers = headers_of(provider)
     assert provider.base_url is not None, f"checked when settings load: {name}"
-    tls = _tls(provider.ca_file) if provider.base_url.startswith("https:") else None
+    tls = tls_of(provider.ca_file) if provider.base_url.startswith("https:") else None
     if provider.proxy is not None:
         # aiohttp takes 0.2 s to import, which only those who need a proxy pay.
         proxied: Any = import_module("gatemill.upstream.proxied")
@@ -52,7 +52,7 @@ def transport_of(name: str, provider: Provider, clock: Clock) -> Transport:
 
 
 @functools.cache
-def _tls(ca_file: str | None) -> ssl.SSLContext:
+def tls_of(ca_file: str | None) -> ssl.SSLContext:
     """Trust of the system or of one file; shared, because reading it costs 0.8 MB and 20 ms."""
     return ssl.create_default_context(cafile=ca_file)
 

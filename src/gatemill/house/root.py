@@ -19,6 +19,7 @@ from gatemill.gateway.books import Books
 from gatemill.gateway.embed import Embedder
 from gatemill.gateway.parts import Gateway
 from gatemill.gateway.shadow import Shadows
+from gatemill.house.alerts import TRANSPORT, notifier_of, transport_of_alerts
 from gatemill.house.export import export
 from gatemill.house.limits import admission_of, limiter_of
 from gatemill.house.models import Prices, routes_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gatemill.observe.lines import LineWriter
     from gatemill.settings import Loaded
     from gatemill.settings.model import Settings
+    from gatemill.upstream.notify import Notifier
 
 SURFACES = (
     "chat",
@@ -59,6 +61,7 @@ class House(Struct, frozen=True):
     access: AccessLog
     transports: Mapping[str, Transport]
     settings: Settings  # what it was built from
+    notifier: Notifier | None  # sends alerts, where there is a webhook
     lasting: Lasting
 
     async def close(self) -> None:
@@ -135,7 +138,8 @@ def build(
         version=version_of(settings),
     )
     embedder.gateway = gateway
-    home = House(gateway, ledger, access, transports, settings, lasting)
+    notifier = notifier_of(settings, ledger, transports, clock)
+    home = House(gateway, ledger, access, transports, settings, notifier, lasting)
     export(home, writer)
     return home
 
@@ -153,10 +157,15 @@ def _lasting(settings: Settings, ledger: Ledger, clock: Clock) -> Lasting:
 def _transports(settings: Settings, clock: Clock, previous: House | None) -> dict[str, Transport]:
     old = {} if previous is None else previous.settings.providers
     kept = {} if previous is None else previous.transports
-    return {
+    found = {
         name: kept[name] if old.get(name) == provider else transport_of(name, provider, clock)
         for name, provider in settings.providers.items()
     }
+    if previous is not None and previous.settings.alerts == settings.alerts:
+        alerts = kept.get(TRANSPORT)
+    else:
+        alerts = transport_of_alerts(settings)
+    return found if alerts is None else {**found, TRANSPORT: alerts}
 
 
 def _tries(settings: Settings, clock: Clock, books: Books) -> Tries:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Seconds before the next try; after the last one the alert is given up and logged.
 PAUSES_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 3600.0 * 6, 3600.0 * 12, 86_400.0, 86_400.0)
+NEVER_S = 253_402_300_800.0  # the year 10000
 BATCH_MAX = 10
 _PATIENCE = Timeouts(connect_s=3.0, first_token_s=15.0, between_chunks_s=15.0, total_s=20.0)
 
@@ -42,20 +43,22 @@ class Outbox(Protocol):
         """It has arrived."""
         ...
 
-    async def alert_failed(self, alert: Alert, next_s: float | None) -> None:
-        """It has not; it is due again at Unix time `next_s`, never for None."""
+    async def alert_failed(self, alert: Alert, next_s: float) -> None:
+        """It has not; it is due again at Unix time `next_s`."""
         ...
 
 
 class Notifier:
     """Sends what is due."""
 
-    def __init__(self, outbox: Outbox, transport: Transport, key: bytes, clock: Clock) -> None:
-        """`transport` leads to the webhook's URL itself."""
+    def __init__(
+        self, outbox: Outbox, way: tuple[Transport, str], key: bytes, clock: Clock
+    ) -> None:
+        """`way` is the transport to the webhook's host, and the path there."""
         self.delivered = 0
         self.failed = 0  # tries
         self._outbox = outbox
-        self._transport = transport
+        self._transport, self._path = way
         self._key = key
         self._clock = clock
 
@@ -69,7 +72,7 @@ class Notifier:
     async def _send(self, alert: Alert) -> None:
         body = payload(alert)
         now_s = self._clock.unix_s()
-        out = Outgoing("", body, webhook.headers(self._key, message_id(alert), now_s, body))
+        out = Outgoing(self._path, body, webhook.headers(self._key, message_id(alert), now_s, body))
         deadline_s = self._clock.monotonic_s() + _PATIENCE.total_s
         try:
             got = await self._transport.exchange(out, _PATIENCE, deadline_s)
@@ -85,7 +88,7 @@ class Notifier:
         structlog.get_logger().warning(
             "alert_not_delivered", id=message_id(alert), reason=reason, again_in_s=pause_s
         )
-        await self._outbox.alert_failed(alert, None if pause_s is None else now_s + pause_s)
+        await self._outbox.alert_failed(alert, NEVER_S if pause_s is None else now_s + pause_s)
 
 
 def message_id(alert: Alert) -> str:
