@@ -14,9 +14,10 @@ from gatemill import house
 from gatemill.core.clock import SystemClock
 from gatemill.edge import app as application
 from gatemill.edge.devkey import ensure_dev_key
+from gatemill.edge.reload import Reloader
 from gatemill.edge.server import listen, make_door
 from gatemill.observe.lines import LineWriter
-from gatemill.settings.load import load
+from gatemill.settings.source import Draft, Source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +32,7 @@ class Opened(Struct):
     key: str
     door: Door
     home: house.House
+    shown: application.Shown | None = None
 
     @property
     def url(self) -> str:
@@ -42,7 +44,10 @@ async def opened(tmp_path: Path, config: str = "", **environ: str) -> AsyncItera
     """A running house with this TOML; closed again, with nothing left behind."""
     file = tmp_path / "gatemill.toml"
     file.write_text(config)
-    loaded = load(file, environ, {"server.data_dir": str(tmp_path / "data")}, lister=None)
+    source = Source(file, environ, {"server.data_dir": str(tmp_path / "data")}, lister=None)
+    draft = source.load()
+    assert isinstance(draft, Draft), draft
+    loaded = draft.loaded
     clock = SystemClock()
     sink = os.open(tmp_path / "log.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     writer = LineWriter(sink)
@@ -53,15 +58,18 @@ async def opened(tmp_path: Path, config: str = "", **environ: str) -> AsyncItera
     shown = application.Shown(healthy=ledger.healthy, open_metrics=True)
     app = application.build(shown, with_docs=True)
     door = shown.door = make_door(home, loaded.settings, app, public=False)
+    tools = (clock, (writer, False))
+    reloader = Reloader((home, draft), source, door, lambda _settings: None, tools)
+    shown.reloader = reloader
     server = await listen(door, "127.0.0.1", 0)
     try:
         port = server.sockets[0].getsockname()[1]
-        yield Opened(port=port, key=key_path.read_text().strip(), door=door, home=home)
+        yield Opened(port=port, key=key_path.read_text().strip(), door=door, home=home, shown=shown)
     finally:
         server.close()
         door.drain()
         door.close()
         await asyncio.sleep(0)
-        await home.close()
+        await reloader.close()
         writer.close()
         os.close(sink)

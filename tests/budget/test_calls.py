@@ -14,6 +14,7 @@ from house_for_tests import opened
 CALLS_MAX = 150  # of our own functions, for one warm chat; the aim of the design
 # Resilience is small pure files (breaker, budget, limit, latency), each read on its own.
 FILES_MAX = 36
+LIMITS_CALLS_MAX = 30  # more, for a key with every kind of limit and two budgets
 _OURS = str(Path(gatemill.__file__).parent)
 _BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
 _ANSWER = (
@@ -48,24 +49,38 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: 
     return head.split(b"\r\n")[0] + await reader.readexactly(length)
 
 
-async def test_a_warm_chat_stays_within_its_budget_of_python_calls(tmp_path: Path):
+_CONFIG = """
+    [providers.p]
+    kind = "openai"
+    base_url = "http://127.0.0.1:{port}/v1"
+    api_key = "sk-test"
+    [models.m]
+    targets = ["p/u"]
+"""
+_LIMITS = """
+    [prices."p/u"]
+    input = 1
+    output = 2
+    [limits.default]
+    requests_per_minute = 1000
+    tokens_per_minute = 1000000
+    concurrency = 50
+    budgets.day.usd = 10
+    budgets.month.usd = 100
+"""
+
+
+async def _calls(tmp_path: Path, config: str) -> collections.Counter[tuple[str, str]]:
+    """Calls of our own functions for one warm chat, in the event loop's thread."""
     upstream = await asyncio.start_server(_upstream, "127.0.0.1", 0)
     port = upstream.sockets[0].getsockname()[1]
-    config = f"""
-        [providers.p]
-        kind = "openai"
-        base_url = "http://127.0.0.1:{port}/v1"
-        api_key = "sk-test"
-        [models.m]
-        targets = ["p/u"]
-    """
     counted: collections.Counter[tuple[str, str]] = collections.Counter()
 
     def count(frame, event, _):
         if event == "call" and frame.f_code.co_filename.startswith(_OURS):
             counted[frame.f_code.co_filename, frame.f_code.co_qualname] += 1
 
-    async with opened(tmp_path, config) as house:
+    async with opened(tmp_path, config.format(port=port)) as house:
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
         for _ in range(3):
             assert (await _ask(reader, writer, house.key)).startswith(b"HTTP/1.1 200")
@@ -78,9 +93,21 @@ async def test_a_warm_chat_stays_within_its_budget_of_python_calls(tmp_path: Pat
         await writer.wait_closed()
     upstream.close()
     await upstream.wait_closed()
-
     assert answer.startswith(b"HTTP/1.1 200")
-    files = {name for name, _ in counted}
-    report = "\n".join(f"{n:3} {q} ({Path(f).name})" for (f, q), n in counted.most_common())
-    assert 0 < counted.total() <= CALLS_MAX, report
-    assert len(files) <= FILES_MAX, report
+    return counted
+
+
+def _report(counted: collections.Counter[tuple[str, str]]) -> str:
+    return "\n".join(f"{n:3} {q} ({Path(f).name})" for (f, q), n in counted.most_common())
+
+
+async def test_a_warm_chat_stays_within_its_budget_of_python_calls(tmp_path: Path):
+    counted = await _calls(tmp_path, _CONFIG)
+    assert 0 < counted.total() <= CALLS_MAX, _report(counted)
+    assert len({name for name, _ in counted}) <= FILES_MAX, _report(counted)
+
+
+async def test_limits_and_budgets_cost_a_warm_chat_few_calls_more(tmp_path: Path):
+    counted = await _calls(tmp_path, _CONFIG + _LIMITS)
+    assert "MemoryLimiter.admit" in _report(counted)
+    assert counted.total() <= CALLS_MAX + LIMITS_CALLS_MAX, _report(counted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +12,25 @@ import pytest
 
 import postgres_service
 import redis_service
+from crowd import crowd
 from gatemill.core.clock import SystemClock
-from gatemill.fake_provider import server as fake_provider
 from gatemill.ledger.ledger import Ledger
+from peer import body, post
 from running import Running, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
+
+    from gatemill.fake_provider.server import FakeProvider
 
 CALLERS = 500
-CALL_MICROUSD = 1000  # 100 answer tokens at 10; the prompt comes on top
-BUDGET_MICROUSD = 101_000
+CALL_MICROUSD = 1001  # one prompt token at 1, 100 answer tokens at 10
+# For 100 calls, with room for the worst case of the last one (its bytes as tokens), not for 101.
+BUDGET_MICROUSD = 100 * CALL_MICROUSD + 900
+LIMITS = {
+    "budget": f"budgets.day.usd = {BUDGET_MICROUSD / 1e6}",
+    "limit": "requests_per_minute = 100",
+}
 CONFIG = """
 [providers.p]
 kind = "openai"
@@ -37,32 +45,26 @@ output = 10
 {limits}
 {stores}
 """
-BODY = json.dumps(
-    {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
-).encode()
+STORES = """
+[stores]
+database = "{database}"
+counters = "{redis}"
+"""
 
 
-async def _status(port: int, key: str) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-        b"authorization: Bearer %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    )
-    writer.write(head % (key.encode(), len(BODY)) + BODY)
-    try:
-        return int((await reader.read()).split(b" ", 2)[1])
-    finally:
-        writer.close()
+async def _statuses(servers: list[Running]) -> Counter[int]:
+    """How all callers were answered, who ask once and at the same moment."""
+    key = servers[0].key
+    for server in servers:
+        server.key = key
+    request = post(servers[0], body("m", "hi", max_tokens=100))
+    told = await crowd(servers, [request] * CALLERS, CALLERS)
+    return Counter(each.status for each in told)
 
 
-async def _all(servers: Sequence[Running], key: str) -> list[int]:
-    ports = [servers[number % len(servers)].port for number in range(CALLERS)]
-    return await asyncio.gather(*(_status(port, key) for port in ports))
-
-
-async def _spent(data_dir: Path, url: str | None) -> tuple[int, int]:
+async def _spent(data_dir: Path, database: str | None) -> tuple[int, int]:
     """Micro-dollars and rows in the ledger, once every server has ended."""
-    ledger = Ledger.open(data_dir, url, SystemClock())
+    ledger = Ledger.open(data_dir, database, SystemClock())
     try:
         rows = await ledger.recent(10_000)
         return sum(row.cost_microusd or 0 for row in rows), len(rows)
@@ -70,62 +72,43 @@ async def _spent(data_dir: Path, url: str | None) -> tuple[int, int]:
         await ledger.close()
 
 
-def _budget() -> str:
-    return f"budgets.day.usd = {BUDGET_MICROUSD / 1e6}"
+@pytest.mark.parametrize("limits", ["budget", "limit"])
+@pytest.mark.parametrize("processes", [1, 3])
+async def test_500_callers_at_once_get_100_answers(
+    tmp_path: Path,
+    fake: FakeProvider,
+    say: Callable[[str], None],
+    processes: int,
+    limits: str,
+):
+    """One process counts in memory and writes to SQLite, three share Redis and Postgres."""
+    with ExitStack() as stack:
 
+        async def enter(context):
+            return await asyncio.to_thread(stack.enter_context, context)
 
-async def test_one_process_on_sqlite_spends_the_budget_and_not_a_microdollar_more(tmp_path: Path):
-    fake = await fake_provider.start("127.0.0.1", 0)
-    try:
-        config = CONFIG.format(fake=fake.url, limits=_budget(), stores="")
-        with await asyncio.to_thread(ExitStack) as stack:
-            server = await asyncio.to_thread(stack.enter_context, serve(tmp_path, config))
-            statuses = await _all([server], server.key)
-            await asyncio.to_thread(stack.close)
-        assert 98 <= statuses.count(200) <= 100
-        assert set(statuses) == {200, 429}
-        spent, rows = await _spent(tmp_path / "data", None)
+        database, stores = None, ""
+        if processes > 1:
+            database = await enter(postgres_service.database())
+            redis = await enter(redis_service.store())
+            stores = STORES.format(database=database, redis=redis)
+        config = CONFIG.format(fake=fake.url, limits=LIMITS[limits], stores=stores)
+        with ExitStack() as running:
+            servers = [
+                await asyncio.to_thread(running.enter_context, serve(tmp_path, config))
+                for _ in range(processes)
+            ]
+            statuses = await _statuses(servers)
+            await asyncio.to_thread(running.close)
+        spent, rows = await _spent(tmp_path / "data", database)
+        await asyncio.to_thread(stack.close)
+    passed = statuses[200]
+    assert statuses == {200: passed, 429: CALLERS - passed}
+    assert rows == len(fake.journal) == passed
+    assert spent == passed * CALL_MICROUSD
+    if limits == "limit":
+        assert passed == 100
+    else:
+        assert 98 <= passed <= 100
         assert spent <= BUDGET_MICROUSD
-        assert rows == statuses.count(200)
-    finally:
-        await fake.stop()
-
-
-async def test_one_process_lets_exactly_its_limit_pass(tmp_path: Path):
-    fake = await fake_provider.start("127.0.0.1", 0)
-    try:
-        config = CONFIG.format(fake=fake.url, limits="requests_per_minute = 100", stores="")
-        with ExitStack() as stack:
-            server = await asyncio.to_thread(stack.enter_context, serve(tmp_path, config))
-            statuses = await _all([server], server.key)
-            await asyncio.to_thread(stack.close)
-        assert (statuses.count(200), statuses.count(429)) == (100, CALLERS - 100)
-    finally:
-        await fake.stop()
-
-
-@pytest.mark.parametrize("limits", [_budget(), "requests_per_minute = 100"])
-async def test_three_processes_on_redis_and_postgres_are_as_exact(tmp_path: Path, limits: str):
-    fake = await fake_provider.start("127.0.0.1", 0)
-    try:
-        with postgres_service.database() as database, redis_service.store() as redis:
-            stores = f'[stores]\ndatabase = "{database}"\ncounters = "{redis}"\n'
-            config = CONFIG.format(fake=fake.url, limits=limits, stores=stores)
-            with ExitStack() as stack:
-                servers = [
-                    await asyncio.to_thread(stack.enter_context, serve(tmp_path, config))
-                    for _ in range(3)
-                ]
-                statuses = await _all(servers, servers[0].key)
-                await asyncio.to_thread(stack.close)
-            passed = statuses.count(200)
-            assert set(statuses) == {200, 429}
-            spent, rows = await _spent(tmp_path / "data", database)
-            assert rows == passed
-            if "budgets" in limits:
-                assert 98 <= passed <= 100
-                assert spent <= BUDGET_MICROUSD
-            else:
-                assert passed == 100
-    finally:
-        await fake.stop()
+    say(f"{processes} process(es), {limits}: {passed} of {CALLERS} answered, ${spent / 1e6} spent")

@@ -444,5 +444,6 @@ async def _until(condition):
 
 
 async def test_a_house_without_a_source_says_so(gate):
+    gate.shown.reloader = None
     answer = await ask(gate, plain(gate, "/api/v1/config/versions"))
     assert (answer.status, answer.json["code"]) == (404, "not_found")

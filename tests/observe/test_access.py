@@ -19,7 +19,8 @@ from transports import Remembered
 FIELDS = [
     *("ts", "request_id", "status", "operation", "model", "target", "key", "duration_ms"),
     *("ours_ms", "first_token_ms", "attempts", "input_tokens", "output_tokens"),
-    *("cost_microusd", "stream", "error", "client_request_id", "retries", "level", "event"),
+    *("cost_microusd", "stream", "error", "client_request_id", "retries", "cache", "version"),
+    *("level", "event"),
 ]
 ANSWER = Incoming(
     200,
@@ -79,6 +80,8 @@ async def test_a_line_has_exactly_the_documented_fields():
         "error": "",
         "client_request_id": "mine",
         "retries": 1,
+        "cache": "",
+        "version": "",
         "level": "info",
         "event": "request",
     }

@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatemill import house
 from gatemill.observe.metrics import (
     DURATION_S,
     OTHER,
     OVERHEAD_S,
     SERIES_MAX,
     Histogram,
+    Labelled,
     Meter,
     page,
 )
 from gateway_parts import numbers
 
 NAMES = """\
-gatemill_access_lines_dropped counter
 gatemill_attempts counter outcome,provider
 gatemill_build_info gauge config,version
 gatemill_cost_usd counter model,provider
 gatemill_errors counter code
 gatemill_event_loop_lag_seconds histogram le
-gatemill_ledger_commit_errors counter
-gatemill_ledger_journal_errors counter
-gatemill_ledger_rows_lost counter
-gatemill_ledger_rows_pending gauge
-gatemill_ledger_rows_rejected counter
-gatemill_ledger_rows_written counter
-gatemill_log_batches_dropped counter
+gatemill_left counter
+gatemill_opened counter target
 gatemill_overhead_seconds histogram le,operation
 gatemill_request_duration_seconds histogram le,model,operation
 gatemill_requests counter model,operation,provider,status
 gatemill_requests_in_flight gauge
+gatemill_state gauge target
 gatemill_time_to_first_token_seconds histogram le,model,provider
 gatemill_tokens counter direction,model,provider
 gatemill_unpriced_attempts counter provider
+gatemill_waiting gauge
 """
 
 
@@ -59,10 +53,12 @@ def used() -> Meter:
     meter.unpriced("a")
     meter.in_flight = 3
     meter.loop_lag.observe(0.001)
-    counters = dict.fromkeys(("rows_pending", *house._LEDGER_COUNTERS), 2)
-    ledger = SimpleNamespace(counters=SimpleNamespace(**counters))
-    dropped = SimpleNamespace(dropped=1)
-    house._export(meter, ledger, dropped, dropped)
+    meter.gauges["gatemill_waiting"] = ("Those who wait.", lambda: 2)
+    meter.counters["gatemill_left"] = ("Those who left.", lambda: 5)
+    meter.labelled_gauges["gatemill_state"] = Labelled("By name.", ("target",), lambda: {("a",): 1})
+    meter.labelled_counters["gatemill_opened"] = Labelled(
+        "By name.", ("target",), lambda: {("a",): 3}
+    )
     return meter
 
 
@@ -96,8 +92,10 @@ def test_what_was_counted_is_on_the_page():
     assert seen['attempts_total{outcome="ok",provider="a"}'] == 1
     assert seen['unpriced_attempts_total{provider="a"}'] == 1
     assert seen["requests_in_flight{}"] == 3
-    assert seen["log_batches_dropped_total{}"] == 1
-    assert seen["ledger_rows_written_total{}"] == 2
+    assert seen["waiting{}"] == 2
+    assert seen["left_total{}"] == 5
+    assert seen['state{target="a"}'] == 1
+    assert seen['opened_total{target="a"}'] == 3
     assert seen['build_info{config="c",version="1"}'] == 1
     assert seen['request_duration_seconds_bucket{le="0.025",model="m",operation="chat"}'] == 1
     assert seen['request_duration_seconds_bucket{le="0.01",model="m",operation="chat"}'] == 0

@@ -62,7 +62,7 @@ def test_exceptions_are_caught_blindly_in_one_place_only():
     assert set(found) <= {"edge/failures.py", "ledger/writer.py"}
 
 
-def test_only_the_command_line_reads_the_environment():
+def test_only_the_outermost_doors_read_the_environment():
     found = [
         str(path.relative_to(SOURCE))
         for path in _MODULES
@@ -70,7 +70,7 @@ def test_only_the_command_line_reads_the_environment():
             r"\bos\.environ\[|\bos\.environ\.\w|return os\.environ\b|\bgetenv\(", path.read_text()
         )
     ]
-    assert not [name for name in found if not name.startswith("cli/")]
+    assert not [name for name in found if not name.startswith(("cli/", "library/"))]
 
 
 def test_test_folders_mirror_the_rooms():

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gatemill import __version__
+from gatemill.core.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ def _headers(provider: Provider) -> dict[str, str]:
     from gatemill.settings import vendors
 
     vendor = vendors()[provider.kind]
-    headers = {"user-agent": f"gatemill/{__version__}", "accept": "application/json"}
+    headers = {"user-agent": f"gatemill/{VERSION}", "accept": "application/json"}
     secret = provider.api_key.get_secret_value() if provider.api_key else ""
     if secret and vendor.auth == "api-key":
         headers["api-key"] = secret

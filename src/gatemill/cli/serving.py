@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gatemill import __version__
 from gatemill.cli.failure import Failure, Invalid
 from gatemill.cli.terminal import console, environment
+from gatemill.core.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -176,7 +176,7 @@ def _banner(loaded: Loaded, info: dict[str, Any]) -> None:
     out = console()
     source = str(loaded.path) if loaded.path else "none (gatemill init writes one)"
     out.print(
-        f"gatemill {__version__}  ready in {info['ready_s']:.1f} s   pid {os.getpid()} · config: {source}",
+        f"gatemill {VERSION}  ready in {info['ready_s']:.1f} s   pid {os.getpid()} · config: {source}",
         style="bold",
         soft_wrap=True,
     )

@@ -13,7 +13,6 @@ from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
-from gatemill import __version__
 from gatemill.core.errors import (
     GatemillError,
     InternalError,
@@ -21,7 +20,8 @@ from gatemill.core.errors import (
     NotFound,
     PermissionDenied,
 )
-from gatemill.edge import config_routes, describe, failures, hot, models, socket
+from gatemill.core.version import VERSION
+from gatemill.edge import admin, config_routes, describe, failures, hot, models, socket
 from gatemill.edge.arrival import bearer
 from gatemill.edge.asgi import HotResponse
 from gatemill.gateway.identify import identify
@@ -51,7 +51,7 @@ def build(shown: Shown, *, with_docs: bool) -> FastAPI:
     """The application. Failures, hot routes, models, health, metrics, documentation."""
     app = FastAPI(
         title="Gatemill",
-        version=__version__,
+        version=VERSION,
         description=describe.INTRODUCTION,
         docs_url=None,
         redoc_url=None,
@@ -63,6 +63,7 @@ def build(shown: Shown, *, with_docs: bool) -> FastAPI:
     _add_models(app, shown)
     _add_health(app, shown)
     config_routes.add(app, shown)
+    admin.add(app, shown)
     if with_docs:
         _add_docs(app)
 
@@ -158,7 +159,7 @@ def _add_health(app: FastAPI, shown: Shown) -> None:
         if not shown.open_metrics and not caller_key(shown, request).admin:
             raise PermissionDenied("Metrics need an admin key on a public address.")
         gateway = shown.door.gateway
-        page = metrics.page(gateway.meter, __version__, gateway.version)
+        page = metrics.page(gateway.meter, VERSION, gateway.version)
         return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     app.add_api_route("/livez", live, methods=["GET"], **describe.route("livez"))

@@ -24,6 +24,7 @@ _NAMES = {
 }
 _WINDOW_S = {Kind.REQUESTS: 60, Kind.REQUESTS_DAY: 86_400, Kind.TOKENS: 60}
 _OWNERS = {"key": "This key", "user": "This key's user", "team": "This key's team"}
+_FUNCTION = "function/"  # how the library calls a program's own function, instead of a model
 
 
 def headers(hold: Hold) -> bytes:
@@ -59,7 +60,7 @@ def name_of(rule: Rule) -> str:
 
 def limit_words(rule: Rule) -> str:
     """The limit, as the first sentence of a refusal."""
-    owner = _OWNERS.get(rule.scope, f"The model `{rule.scope_id}`")
+    owner = _owner(rule)
     if rule.kind is Kind.CONCURRENCY:
         return f"{owner} may have {rule.most} requests under way at once."
     span = "day" if rule.kind is Kind.REQUESTS_DAY else "minute"
@@ -68,12 +69,19 @@ def limit_words(rule: Rule) -> str:
 
 def spent_words(rule: Rule) -> str:
     """The message of a spent budget."""
-    owner = _OWNERS.get(rule.scope, f"The model `{rule.scope_id}`")
+    owner = _owner(rule)
     span = "in all" if rule.period == "total" else f"per {rule.period}, UTC"
     return (
         f"{owner} has no room for this request in its budget of {dollars(rule.most)} {span}."
         " Ask an admin to raise it, or ask for fewer tokens."
     )
+
+
+def _owner(rule: Rule) -> str:
+    if rule.scope in _OWNERS:
+        return _OWNERS[rule.scope]
+    kind = "function" if rule.scope_id.startswith(_FUNCTION) else "model"
+    return f"The {kind} `{rule.scope_id.removeprefix(_FUNCTION)}`"
 
 
 def duration(seconds: float) -> str:

@@ -5,5 +5,6 @@ Rule: no second implementation; what a request meets here is what it meets behin
 
 from gatemill.library.answer import Answer
 from gatemill.library.inside import Inside, open_house
+from gatemill.settings import ConfigErrors
 
-__all__ = ["Answer", "Inside", "open_house"]
+__all__ = ["Answer", "ConfigErrors", "Inside", "open_house"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,21 @@ from msgspec.structs import replace
 from gatemill import house
 from gatemill.core.call import Key
 from gatemill.core.clock import SystemClock
-from gatemill.core.errors import InvalidValue
+from gatemill.core.errors import GatemillError, InvalidType
+from gatemill.core.tasks import spawn
 from gatemill.gateway.parts import Caller
 from gatemill.gateway.pipeline import answer
+from gatemill.library import arguments
 from gatemill.library.answer import answer_of
 from gatemill.library.functions import Functions
+from gatemill.library.gathering import gathered
 from gatemill.library.pieces import pieces_of
+from gatemill.observe.access import FLUSH_S
 from gatemill.observe.lines import LineWriter
 from gatemill.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 
     from gatemill.core.call import Reply
     from gatemill.gateway.parts import Gateway
@@ -35,9 +39,10 @@ if TYPE_CHECKING:
 
 KEY = Key(id="library", name="in-process library")
 _SECRET = b"in-process"
-_RETAIN_S = 0.2  # between two flushes of the request log
+_RETAIN_S = 3600.0  # between two looks for usage rows that are too old
 
 Message = dict[str, Any]
+Prompt = str | list[Message]
 
 
 class _OneKey:
@@ -48,7 +53,7 @@ class _OneKey:
 
 
 class Inside(Functions):
-    """An open gateway. Made by `gatemill.open`."""
+    """An open gateway. Made by `gatemill.open`; belongs to the event loop in which it was opened."""
 
     def __init__(self, home: house.House, gateway: Gateway, secret: bytes) -> None:
         super().__init__(home)
@@ -60,62 +65,62 @@ class Inside(Functions):
         """The configured names."""
         return sorted(self._gateway.routes.exact)
 
-    async def chat(self, model: str, messages: str | list[Message], **options: Any) -> Answer:
+    async def chat(self, model: str, messages: Prompt, **options: Any) -> Answer:
         """One chat completion. `messages` may be the user's text; `options` are OpenAI's parameters.
 
         `user_id`, `conversation_id`, `cache_control`, `idempotency_key` and `timeout_s` are ours, as
         the headers of the same names. Raises GatemillError.
         """
-        caller, options = self._caller(options)
+        caller = self._caller(options)
         said = {"model": model, "messages": _messages(messages), **options, "stream": False}
         return answer_of(await self._ask("chat", said, caller))
 
     async def stream(
-        self, model: str, messages: str | list[Message], **options: Any
-    ) -> AsyncIterator[str]:
+        self, model: str, messages: Prompt, **options: Any
+    ) -> AsyncGenerator[str, None]:
         """The pieces of the answer's text as they come; leaving the loop hangs up.
 
-        Raises GatemillError, also between two pieces.
+        `options` as for `chat`. Raises GatemillError, also between two pieces.
         """
-        caller, options = self._caller(options)
+        caller = self._caller(options)
         said = {"model": model, "messages": _messages(messages), **options, "stream": True}
         reply = await self._ask("chat", said, caller)
         assert reply.stream is not None
-        async for piece in pieces_of(reply.stream):
-            yield piece
+        async with aclosing(pieces_of(reply.stream)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def embed(self, model: str, texts: str | list[str], **options: Any) -> Answer:
-        """The vectors of texts. Raises GatemillError."""
-        caller, options = self._caller(options)
+        """The vectors of texts; `options` as for `chat`. Raises GatemillError."""
+        caller = self._caller(options)
         said = {"model": model, "input": texts, "encoding_format": "float", **options}
         return answer_of(await self._ask("embeddings", said, caller))
 
     async def gather(
         self,
-        prompts: Iterable[str | list[Message]],
+        prompts: Iterable[Prompt] | AsyncIterable[Prompt],
         *,
         model: str,
         max_concurrent: int,
         **options: Any,
-    ) -> list[Answer | BaseException]:
+    ) -> list[Answer | GatemillError]:
         """An answer, or its failure, for each prompt in order; at most `max_concurrent` at a time.
 
-        A failure stops nothing else. Cancelling stops all.
+        Prompts are taken as they are needed. A failure stops nothing else; cancelling stops all.
+        `options` as for `chat`. Raises InvalidType, InvalidValue and what `prompts` raises.
         """
-        if max_concurrent < 1:
-            raise InvalidValue("max_concurrent must be 1 or more.", param="max_concurrent")
-        places = asyncio.Semaphore(max_concurrent)
+        arguments.counts(max_concurrent=max_concurrent)
 
-        async def one(prompt: str | list[Message]) -> Answer:
-            async with places:
-                return await self.chat(model, prompt, **options)
+        async def ask(prompt: Prompt) -> Answer:
+            return await self.chat(model, prompt, **options)
 
-        return await asyncio.gather(*map(one, prompts), return_exceptions=True)
+        return await gathered(ask, prompts, max_concurrent)
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _caller(self, options: dict[str, Any]) -> tuple[Caller, dict[str, Any]]:
-        caller = Caller(
+    def _caller(self, options: dict[str, Any]) -> Caller:
+        """Who calls; what is ours is taken out of the options."""
+        return Caller(
             secret=self._secret,
             started_s=self._gateway.now(),
             user=options.pop("user_id", ""),
@@ -124,15 +129,18 @@ class Inside(Functions):
             idempotency_key=options.pop("idempotency_key", ""),
             timeout_s=options.pop("timeout_s", None),
         )
-        return caller, options
 
     async def _ask(self, operation: str, said: Mapping[str, Any], caller: Caller) -> Reply:
         gateway = self._gateway
+        try:
+            body = msgspec.json.encode(said)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidType(f"The request is no JSON: {error}") from error
         call_id = gateway.new_id(gateway.clock.unix_s())
-        return await answer(gateway, operation, msgspec.json.encode(said), caller, call_id)
+        return await answer(gateway, operation, body, caller, call_id)
 
 
-def _messages(messages: str | list[Message]) -> list[Message]:
+def _messages(messages: Prompt) -> list[Message]:
     return [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
 
 
@@ -148,31 +156,47 @@ async def open_house(
 
     `settings` are paths with two underscores: `server__data_dir="data"`. With `key`, a caller's
     secret, its limits and budgets hold; without, the program itself calls, under the id "library".
-    Raises ConfigErrors, LedgerUnavailable and InvalidValue.
+    Raises ConfigErrors, LedgerUnavailable, InvalidValue and OSError.
     """
-    variables = os.environ if environ is None else environ
+    variables = os.environ if environ is None else environ  # noqa: TID251 - this is a door
     flags = {name.replace("__", "."): value for name, value in settings.items()}
     path = None if config is None else Path(config)
     loaded = await asyncio.to_thread(load, path, variables, flags, lister=None)
     clock = SystemClock()
     ledger = await asyncio.to_thread(house.open_ledger, loaded.settings, clock)
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    writer = LineWriter(nowhere)
+    writer = LineWriter(nowhere)  # the program's output is its own
+    home: house.House | None = None
     try:
         home = house.build(loaded, ledger, clock, (writer, False))
         gateway = home.gateway if key else replace(home.gateway, keys=_OneKey())
-        flushing = asyncio.ensure_future(_flush(home))
-        try:
+        async with _running(home):
             yield Inside(home, gateway, key.encode() if key else _SECRET)
-        finally:
-            flushing.cancel()
-            await home.close()
     finally:
+        await (ledger if home is None else home).close()
         writer.close()
         os.close(nowhere)
 
 
+@asynccontextmanager
+async def _running(home: house.House) -> AsyncIterator[None]:
+    """What the server does now and then is done."""
+    timers = [spawn(_flush(home), "flush-access-log"), spawn(_retain(home), "retention")]
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+        await asyncio.gather(*timers, return_exceptions=True)
+
+
 async def _flush(home: house.House) -> None:
     while True:
-        await asyncio.sleep(_RETAIN_S)
         home.access.flush()
+        await asyncio.sleep(FLUSH_S)
+
+
+async def _retain(home: house.House) -> None:
+    while True:
+        await home.ledger.retain(home.settings.stores.usage_retention_days)
+        await asyncio.sleep(_RETAIN_S)

@@ -11,7 +11,7 @@ import msgspec
 from gatemill.wire import sse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from gatemill.core.errors import GatemillError
     from gatemill.core.ports import Stream
@@ -26,6 +26,7 @@ class _Buffer:
     def __init__(self, stream: Stream) -> None:
         self.pending: deque[bytes] = deque()
         self.bytes = 0
+        self.paused = False  # the provider is
         self.ended = False
         self.error: GatemillError | None = None
         self.news = asyncio.Event()
@@ -34,7 +35,8 @@ class _Buffer:
     def feed(self, data: bytes) -> None:
         self.pending.append(data)
         self.bytes += len(data)
-        if self.bytes > PENDING_BYTES_MAX:
+        if self.bytes > PENDING_BYTES_MAX and not self.paused:
+            self.paused = True
             self._stream.pause()
         self.news.set()
 
@@ -44,7 +46,7 @@ class _Buffer:
         self.news.set()
 
 
-async def pieces_of(stream: Stream) -> AsyncIterator[str]:
+async def pieces_of(stream: Stream) -> AsyncGenerator[str, None]:
     """The text of each chunk that has any. Raises GatemillError when the stream fails.
 
     An iterator that is closed early hangs up.
@@ -58,9 +60,12 @@ async def pieces_of(stream: Stream) -> AsyncIterator[str]:
                 buffer.bytes -= len(data)
                 for text in _texts(data):
                     yield text
-            stream.resume()
             if buffer.ended:
                 break
+            if buffer.paused:
+                buffer.paused = False
+                stream.resume()
+                continue
             buffer.news.clear()
             await buffer.news.wait()
         if buffer.error is not None:

@@ -45,6 +45,8 @@ class Access(Struct):
     error: str
     client_request_id: str = ""
     retries: int = 0  # x-stainless-retry-count: how often the SDK has tried before
+    cache: str = ""  # "hit", "stale", "coalesced", "miss"; "" where nothing is kept
+    version: str = ""  # the experiment's arm
     level: str = "info"
     event: str = "request"
 
@@ -84,6 +86,8 @@ def line_of(seen: Seen) -> Access:
         error=error,
         client_request_id=caller.client_request_id,
         retries=caller.retries,
+        cache=call.cache,
+        version=call.version,
     )
 
 

@@ -180,7 +180,7 @@ def _object(value: Any, at: str, known: Sequence[str]) -> Mapping[str, Any]:
                 f"`{at}.{name[:60]}` is not known. Use {', '.join(known)}.",
                 param=f"{at}.{name[:60]}",
             )
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _is_wrong(at: str, wanted: str, example: str) -> NoReturn:

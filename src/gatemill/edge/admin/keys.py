@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from gatemill.edge.admin.clerk import Clerk
     from gatemill.ledger.keys import NewKey
 
+_PATH = "/api/v1/keys"
+_ONE = _PATH + "/{key_id}"
 GRACE_S = 3_600.0  # for which a replaced key still works
 _GRACE_S_MAX = 365 * 86_400.0
 
 
 class _New(Struct):
     name: str
-    models: list[str] = ["*"]
+    models: tuple[str, ...] = ("*",)
     admin: bool = False
     expires_at: float | None = None
     user_id: str | None = None
@@ -48,7 +50,29 @@ class _Rotation(Struct):
 
 def add(app: FastAPI, clerk: Clerk) -> None:
     """The routes."""
+    _add_reading(app, clerk)
+    _add_making(app, clerk)
+    _add_changing(app, clerk)
 
+
+def _add_reading(app: FastAPI, clerk: Clerk) -> None:
+    async def listed(request: Request) -> Response:
+        clerk.admin(request)
+        limit = Asked(request, "limit").limit()
+        found = await clerk.ledger.list_keys(limit + 1)
+        now_s = clerk.now_s
+        return clerk.listing([shown(one.key, now_s, one.last_used_s) for one in found], limit)
+
+    async def one(request: Request, key_id: str) -> Response:
+        clerk.admin(request)
+        found = await clerk.ledger.get_key(key_id)
+        return clerk.answer(shown(found.key, clerk.now_s, found.last_used_s))
+
+    app.add_api_route(_PATH, listed, methods=["GET"], **describe.route("keys"))
+    app.add_api_route(_ONE, one, methods=["GET"], **describe.route("key"))
+
+
+def _add_making(app: FastAPI, clerk: Clerk) -> None:
     async def create(request: Request) -> Response:
         admin = clerk.admin(request)
         said = await read(request, _New)
@@ -65,19 +89,17 @@ def add(app: FastAPI, clerk: Clerk) -> None:
         )
         return clerk.answer(_made(new, clerk.now_s), 201)
 
-    async def listed(request: Request) -> Response:
-        clerk.admin(request)
-        asked = Asked(request, "limit")
-        limit = asked.limit()
-        found = await clerk.ledger.list_keys(limit + 1)
-        now_s = clerk.now_s
-        return clerk.listing([shown(one.key, now_s, one.last_used_s) for one in found], limit)
+    async def rotate(request: Request, key_id: str) -> Response:
+        admin = clerk.admin(request)
+        said = await read(request, _Rotation)
+        new = await clerk.ledger.rotate_key(key_id, said.grace_s, actor=admin.id)
+        return clerk.answer(_made(new, clerk.now_s), 201)
 
-    async def one(request: Request, key_id: str) -> Response:
-        clerk.admin(request)
-        found = await clerk.ledger.get_key(key_id)
-        return clerk.answer(shown(found.key, clerk.now_s, found.last_used_s))
+    app.add_api_route(_PATH, create, methods=["POST"], **describe.route("keys_create"))
+    app.add_api_route(_ONE + "/rotate", rotate, methods=["POST"], **describe.route("keys_rotate"))
 
+
+def _add_changing(app: FastAPI, clerk: Clerk) -> None:
     async def change(request: Request, key_id: str) -> Response:
         admin = clerk.admin(request)
         said = await read(request, _Change)
@@ -92,24 +114,12 @@ def add(app: FastAPI, clerk: Clerk) -> None:
 
     async def revoke(request: Request, key_id: str) -> Response:
         admin = clerk.admin(request)
-        key = await clerk.ledger.revoke_key(key_id, actor=admin.id)
-        found = await clerk.ledger.get_key(key.id)
+        await clerk.ledger.revoke_key(key_id, actor=admin.id)
+        found = await clerk.ledger.get_key(key_id)
         return clerk.answer(shown(found.key, clerk.now_s, found.last_used_s))
 
-    async def rotate(request: Request, key_id: str) -> Response:
-        admin = clerk.admin(request)
-        said = await read(request, _Rotation)
-        new = await clerk.ledger.rotate_key(key_id, said.grace_s, actor=admin.id)
-        return clerk.answer(_made(new, clerk.now_s), 201)
-
-    path = "/api/v1/keys"
-    app.add_api_route(path, create, methods=["POST"], **describe.route("keys_create"))
-    app.add_api_route(path, listed, methods=["GET"], **describe.route("keys"))
-    path += "/{key_id}"
-    app.add_api_route(path, one, methods=["GET"], **describe.route("key"))
-    app.add_api_route(path, change, methods=["PATCH"], **describe.route("keys_update"))
-    app.add_api_route(path, revoke, methods=["DELETE"], **describe.route("keys_revoke"))
-    app.add_api_route(path + "/rotate", rotate, methods=["POST"], **describe.route("keys_rotate"))
+    app.add_api_route(_ONE, change, methods=["PATCH"], **describe.route("keys_update"))
+    app.add_api_route(_ONE, revoke, methods=["DELETE"], **describe.route("keys_revoke"))
 
 
 def shown(key: Key, now_s: float, last_used_s: float | None) -> dict[str, Any]:

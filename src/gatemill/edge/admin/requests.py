@@ -42,7 +42,7 @@ def add(app: FastAPI, clerk: Clerk) -> None:
         if not rows or key_id not in ("", rows[0].key_id):
             raise NotFound(
                 "There is no request with this id. It stands in the header x-request-id, and is kept"
-                " as long as ledger.retention_days says.",
+                " for stores.usage_retention_days days.",
                 param="id",
             )
         return clerk.answer(explain.past(rows))

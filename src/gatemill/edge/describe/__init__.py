@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gatemill.edge.describe import headers, refusals, routes
+from gatemill.edge.describe import control, headers, refusals, routes
 from gatemill.edge.describe.page import POLICY, page
 from gatemill.edge.describe.schemas import SCHEMAS
 
@@ -43,7 +43,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     examples = _examples()
     found = {**document["paths"], SOCKET: {"get": {"operationId": "chat_stream"}}}
     paths = {
-        path: {m: routes.operation(o["operationId"], path, examples) for m, o in item.items()}
+        path: {m: _operation(o["operationId"], path, examples) for m, o in item.items()}
         for path, item in found.items()
     }
     return {
@@ -60,6 +60,12 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         },
         "x-errors": refusals.listed(),
     }
+
+
+def _operation(name: str, path: str, examples: routes.Examples) -> dict[str, Any]:
+    if name in control.ROUTES:
+        return control.operation(name, path, examples.get(name, {}))
+    return routes.operation(name, path, examples)
 
 
 def _examples() -> routes.Examples:

@@ -26,6 +26,23 @@ SECURITY_SCHEMES: dict[str, Json] = {
 ANY_KEY: list[Json] = [{name: []} for name in SECURITY_SCHEMES]
 NO_KEY: list[Json] = []
 
+_RATES: dict[str, tuple[Json, bool]] = {
+    **{
+        f"x-ratelimit-limit-{unit}": (whole(f"Most {unit} in the window.", least=1), False)
+        for unit in ("requests", "tokens")
+    },
+    **{
+        f"x-ratelimit-remaining-{unit}": (whole(f"What is left of the {unit}.", least=0), False)
+        for unit in ("requests", "tokens")
+    },
+    **{
+        f"x-ratelimit-reset-{unit}": (string(f"Until all {unit} are back, such as 6m0s."), False)
+        for unit in ("requests", "tokens")
+    },
+    "ratelimit-policy": (string("The same limits, as the IETF writes them."), False),
+    "ratelimit": (string("What is left of them, as the IETF writes it."), False),
+}
+
 # name: schema with its description, and whether every good answer has it.
 _SENT_BACK: dict[str, tuple[Json, bool]] = {
     "x-request-id": (string("Our id of the request, also in the log and the ledger."), True),
@@ -44,6 +61,18 @@ _SENT_BACK: dict[str, tuple[Json, bool]] = {
         False,
     ),
     "x-gatemill-usage": (word("Token counts are ours, not the provider's.", "estimated"), False),
+    "x-gatemill-cache": (
+        word("How the cache answered.", "hit", "miss", "stale", "coalesced"),
+        False,
+    ),
+    "age": (whole("Seconds since the kept answer was made.", least=0), False),
+    "x-gatemill-model-version": (string("The experiment's arm."), False),
+    "x-gatemill-route": (string("Why this target."), False),
+    "idempotent-replayed": (
+        word("The answer to an earlier request with this Idempotency-Key.", "true"),
+        False,
+    ),
+    **_RATES,
     "openai-processing-ms": (whole("Time until the answer began.", least=0), True),
     "retry-after": (whole("Seconds to wait before the next try.", least=0), False),
     "retry-after-ms": (whole("The same in milliseconds.", least=0), False),
@@ -59,6 +88,12 @@ ANSWERED = (
     "x-gatemill-config",
     "x-gatemill-unsupported",
     "x-gatemill-usage",
+    "x-gatemill-cache",
+    "age",
+    "x-gatemill-model-version",
+    "x-gatemill-route",
+    "idempotent-replayed",
+    *_RATES,
     "openai-processing-ms",
 )
 
@@ -80,51 +115,62 @@ def refs(names: Iterable[str]) -> dict[str, Json]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _parameter(name: str, schema: Json, place: str = "header") -> Json:
+def parameter(name: str, schema: Json, place: str = "header") -> Json:
+    """A header, or a parameter at another place."""
     bare = {key: value for key, value in schema.items() if key != "description"}
     about = schema["description"]
     return {"name": name, "in": place, "description": about, "schema": bare}
 
 
 INFERENCE: list[Json] = [
-    _parameter(
+    parameter(
         "x-request-id",
         {
             **string("Your own id: up to 64 letters, digits, - and _. Sent back and logged."),
             "maxLength": 64,
         },
     ),
-    _parameter(
+    parameter(
         "content-encoding",
         word("How the body is compressed.", "gzip", "x-gzip", "deflate", "identity"),
     ),
-    _parameter(
+    parameter(
         "x-stainless-read-timeout",
         number("Seconds that you will wait; work stops after them. SDKs send it.", least=0),
     ),
-    _parameter(
+    parameter(
+        "cache-control",
+        string("For models with a cache: `no-store`, `no-cache`, `max-age=60`, `only-if-cached`."),
+    ),
+    parameter(
+        "idempotency-key",
+        string("Sent again with the same body, the request is answered again and not run again."),
+    ),
+    parameter("x-user-id", string("The end user: decides the arm of an experiment, nothing else.")),
+    parameter("x-conversation-id", string("The conversation: the same.")),
+    parameter(
         "x-stainless-retry-count", whole("Earlier tries, for the log. SDKs send it.", least=0)
     ),
 ]
-BETA = _parameter("anthropic-beta", string("Forwarded to Anthropic."))
-VERSION = _parameter("anthropic-version", string("Accepted; we speak 2023-06-01."))
-MODELS_VERSION = _parameter(
+BETA = parameter("anthropic-beta", string("Forwarded to Anthropic."))
+VERSION = parameter("anthropic-version", string("Accepted; we speak 2023-06-01."))
+MODELS_VERSION = parameter(
     "anthropic-version", string("If sent, the answer is in Anthropic's format.")
 )
 MODEL = {
-    **_parameter("model", string("The model's name; slashes are part of it."), "path"),
+    **parameter("model", string("The model's name; slashes are part of it."), "path"),
     "required": True,
     "example": "echo",
 }
 VERBOSE = {
-    **_parameter("verbose", string("Say what was looked at; needs no value."), "query"),
+    **parameter("verbose", string("Say what was looked at; needs no value."), "query"),
     "allowEmptyValue": True,
 }
 DRY_RUN = {
-    **_parameter("dry_run", string("Say what would change, and change nothing."), "query"),
+    **parameter("dry_run", string("Say what would change, and change nothing."), "query"),
     "allowEmptyValue": True,
 }
-PROTOCOLS = _parameter(
+PROTOCOLS = parameter(
     "sec-websocket-protocol",
     string("For browsers, which cannot send a key otherwise: `gatemill, gatemill-key.gm-...`"),
 )

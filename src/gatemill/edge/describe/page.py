@@ -114,8 +114,9 @@ def _examples(operation: Json) -> str:
     """Each example with its answer; the first one is open."""
     answers = {
         example["summary"]: example["value"]
-        for content in operation["responses"].get("200", {}).get("content", {}).values()
-        for example in content["examples"].values()
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+        for example in content.get("examples", {}).values()
     }
     shown = [
         _folded(

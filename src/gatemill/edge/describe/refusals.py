@@ -88,9 +88,15 @@ _SHOWN: dict[int, GatemillError] = {
     ),
     405: errors.MethodNotAllowed("Use POST on this path."),
     408: errors.RequestTimeout("The body came too slowly. Send it faster."),
+    409: errors.IdempotencyKeyBusy(
+        "A request with this Idempotency-Key is still running. Wait, then repeat it."
+    ),
     413: errors.RequestTooLarge("The body exceeds 33554432 bytes. Send less."),
     415: errors.UnsupportedEncoding("Content-Encoding must be gzip, deflate or identity."),
     421: errors.HostRefused("This Host is not served here. Add it to server.allowed_hosts."),
+    422: errors.IdempotencyKeyReused(
+        "This Idempotency-Key was used with another request. Make a new key for each."
+    ),
     429: errors.UpstreamRateLimited("The provider limits the rate of requests. Retry later."),
     431: errors.HeadersTooLarge("The headers exceed 32768 bytes."),
     500: errors.InternalError("This is our fault, not yours. See the log."),

@@ -16,6 +16,8 @@ TAGS = {
     "OpenAI": "The formats of OpenAI's SDKs: set `base_url` to this server's `/v1`.",
     "Anthropic": "The formats of Anthropic's SDKs: set `base_url` to this server.",
     "Gatemill": "Formats of our own.",
+    "Keys": "Keys, teams and users, and who changed them; these need an admin key.",
+    "Usage": "What is left, and what was used: by whom, of what, and why so.",
     "Configuration": "For whoever runs Gatemill; these need an admin key.",
     "Health": "For load balancers and monitoring.",
 }
@@ -166,9 +168,11 @@ def _samples(path: str, examples: dict[str, Json], *, key: bool) -> list[Json]:
     ]
 
 
-def curl(path: str, example: Json, *, key: bool) -> str:
+def curl(path: str, example: Json, *, key: bool, method: str = "") -> str:
     """The shell command that sends an example; it reads GATEMILL_URL and GATEMILL_API_KEY."""
     lines = [f'curl -sS "$GATEMILL_URL{path}"']
+    if method in ("PATCH", "DELETE"):
+        lines.append(f"-X {method}")
     if key:
         lines.append('-H "Authorization: Bearer $GATEMILL_API_KEY"')
     lines += [f"-H {shlex.quote(f'{n}: {v}')}" for n, v in example.get("headers", {}).items()]

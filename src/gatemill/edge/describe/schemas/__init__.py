@@ -1,6 +1,14 @@
 """The schemas of all formats, by name. Rule: one module is one format; names are unique."""
 
-from gatemill.edge.describe.schemas import chat, configuration, messages, ours, responses
+from gatemill.edge.describe.schemas import (
+    admin,
+    chat,
+    configuration,
+    messages,
+    ours,
+    responses,
+    usage,
+)
 from gatemill.edge.describe.words import Json
 
 __all__ = ["SCHEMAS"]
@@ -11,4 +19,6 @@ SCHEMAS: dict[str, Json] = {
     **messages.SCHEMAS,
     **ours.SCHEMAS,
     **configuration.SCHEMAS,
+    **admin.SCHEMAS,
+    **usage.SCHEMAS,
 }

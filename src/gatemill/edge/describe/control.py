@@ -1,0 +1,337 @@
+"""What the document says of the control routes. Rule: a row for each, in the order of the page."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gatemill.edge.describe import headers, refusals
+from gatemill.edge.describe.routes import curl
+from gatemill.edge.describe.words import Json, ref, string, whole, word
+
+_JSON = "application/json"
+_CSV = "text/csv"
+_ADMIN = " Needs an admin key."
+_OWN = " A key that is no admin's is told about itself only."
+_SEEN = (401, 403, 421, 431, 500, 503)  # every control route may answer these
+
+
+class Control(NamedTuple):
+    """A control route."""
+
+    summary: str
+    about: str
+    tag: str
+    answer: str  # schema, as is the next
+    request: str = ""
+    method: str = "GET"
+    status: int = 200
+    asked: tuple[Json, ...] = ()  # parameters
+    errors: tuple[int, ...] = ()  # besides _SEEN
+    family: str = "problem"
+
+
+def _query(name: str, schema: Json) -> Json:
+    return headers.parameter(name, schema, "query")
+
+
+def _path(name: str, about: str, example: str) -> Json:
+    found = headers.parameter(name, string(about), "path")
+    return {**found, "required": True, "example": example}
+
+
+_LIMIT = _query("limit", whole("Most entries; 100 by default.", least=1, most=10_000))
+_KEY = _path("key_id", "The middle part of the key.", "k3y0000001")
+_TEAM = _path("team_id", "The team's id.", "research")
+_USER = _path("user_id", "The user's id.", "ada")
+_FILTERS = (
+    _query("key", string("Only this key, by its id.")),
+    _query("user", string("Only this user.")),
+    _query("team", string("Only this team.")),
+    _query("model", string("Only this model, as callers name it.")),
+    _query("provider", string("Only this provider.")),
+)
+_BY = string(
+    "What to tell apart, with commas between: `key`, `user`, `team`, `model`, `provider`, `target`,"
+    " `operation`, `version`, `cache`, and one of `minute`, `hour` and `day`."
+)
+_MOMENT = "`7d` (so long ago), `2026-11-01`, `2026-11-01T12:00:00Z` or seconds of Unix time"
+_KEYS, _USAGE = "Keys", "Usage"
+
+ROUTES = {
+    "keys_create": Control(
+        "Make a key",
+        "The answer holds the secret, which is shown this once and stored nowhere." + _ADMIN,
+        _KEYS,
+        "NewKey",
+        "KeyNew",
+        "POST",
+        201,
+        errors=(400, 413),
+    ),
+    "keys": Control(
+        "List keys",
+        "Keys of every state, the newest first." + _ADMIN,
+        _KEYS,
+        "KeyList",
+        asked=(_LIMIT,),
+        errors=(400,),
+    ),
+    "key": Control("Show a key", "One key." + _ADMIN, _KEYS, "Key", asked=(_KEY,), errors=(404,)),
+    "keys_update": Control(
+        "Change a key",
+        "What is left out stays; a limit that is null ends. In effect within a second, everywhere."
+        + _ADMIN,
+        _KEYS,
+        "Key",
+        "KeyChange",
+        "PATCH",
+        asked=(_KEY,),
+        errors=(400, 404, 413),
+    ),
+    "keys_revoke": Control(
+        "Revoke a key",
+        "It works no longer: here at once, in other processes within a second." + _ADMIN,
+        _KEYS,
+        "Key",
+        method="DELETE",
+        asked=(_KEY,),
+        errors=(404,),
+    ),
+    "keys_rotate": Control(
+        "Replace a key",
+        "A new key with the same rights; the old one works for `grace_s` more seconds." + _ADMIN,
+        _KEYS,
+        "NewKey",
+        "KeyRotation",
+        "POST",
+        201,
+        asked=(_KEY,),
+        errors=(400, 404, 413),
+    ),
+    "teams_create": Control(
+        "Make a team",
+        "Users and keys of a team share its limits." + _ADMIN,
+        _KEYS,
+        "Team",
+        "TeamNew",
+        "POST",
+        201,
+        errors=(400, 409, 413),
+    ),
+    "teams": Control(
+        "List teams",
+        "Teams in the order of their ids." + _ADMIN,
+        _KEYS,
+        "TeamList",
+        asked=(_LIMIT,),
+        errors=(400,),
+    ),
+    "team": Control(
+        "Show a team", "One team." + _ADMIN, _KEYS, "Team", asked=(_TEAM,), errors=(404,)
+    ),
+    "teams_update": Control(
+        "Change a team",
+        "What is left out stays; a limit that is null ends. In effect within a second." + _ADMIN,
+        _KEYS,
+        "Team",
+        "TeamChange",
+        "PATCH",
+        asked=(_TEAM,),
+        errors=(400, 404, 413),
+    ),
+    "teams_delete": Control(
+        "Delete a team",
+        "Refused while it has users or live keys." + _ADMIN,
+        _KEYS,
+        "Deleted",
+        method="DELETE",
+        asked=(_TEAM,),
+        errors=(404, 409),
+    ),
+    "users_create": Control(
+        "Make a user",
+        "A person or a program that holds keys, and may belong to a team." + _ADMIN,
+        _KEYS,
+        "User",
+        "UserNew",
+        "POST",
+        201,
+        errors=(400, 409, 413),
+    ),
+    "users": Control(
+        "List users",
+        "Users in the order of their ids." + _ADMIN,
+        _KEYS,
+        "UserList",
+        asked=(_LIMIT,),
+        errors=(400,),
+    ),
+    "user": Control(
+        "Show a user", "One user." + _ADMIN, _KEYS, "User", asked=(_USER,), errors=(404,)
+    ),
+    "users_update": Control(
+        "Change a user",
+        "What is left out stays; a limit that is null ends. In effect within a second." + _ADMIN,
+        _KEYS,
+        "User",
+        "UserChange",
+        "PATCH",
+        asked=(_USER,),
+        errors=(400, 404, 413),
+    ),
+    "users_delete": Control(
+        "Delete a user",
+        "Refused while they hold live keys." + _ADMIN,
+        _KEYS,
+        "Deleted",
+        method="DELETE",
+        asked=(_USER,),
+        errors=(404, 409),
+    ),
+    "audit": Control(
+        "Who changed what",
+        "Changes of keys, teams and users, the newest first." + _ADMIN,
+        _KEYS,
+        "AuditLog",
+        asked=(_LIMIT, _query("before", whole("Only older entries than this id.", least=1))),
+        errors=(400,),
+    ),
+    "budgets": Control(
+        "List budgets",
+        "Every budget of keys that work, users, teams and models: its limit, what was spent, what"
+        " requests under way hold, what is left." + _ADMIN,
+        _USAGE,
+        "BudgetList",
+        asked=(
+            _query("scope", word("Only these.", "key", "user", "team", "model")),
+            _query("id", string("Only this one of them; needs `scope`.")),
+            _LIMIT,
+        ),
+        errors=(400, 404),
+    ),
+    "limits": Control(
+        "Show a key's limits",
+        "All that a request with this key has to pass, and what is left of it." + _OWN,
+        _USAGE,
+        "LimitList",
+        asked=(_query("key", string("The key's id; by default your own.")),),
+        errors=(400, 404),
+    ),
+    "usage": Control(
+        "Report usage",
+        "Requests, tokens and money, added up. Minutes and hours reach back as far as single"
+        " requests are kept, days for ever." + _OWN,
+        _USAGE,
+        "UsageReport",
+        asked=(
+            _query("by", _BY),
+            _query("since", string(f"From {_MOMENT}; by default 7d.")),
+            _query("until", string("Up to there, written the same way; by default now.")),
+            _query("format", word("How to tell it.", "json", "csv")),
+            _LIMIT,
+            *_FILTERS,
+        ),
+        errors=(400,),
+    ),
+    "usage_summary": Control(
+        "Sum up the last hours",
+        "Operations, success rate, latency, tokens, cost and the most common errors." + _OWN,
+        _USAGE,
+        "UsageSummary",
+        asked=(
+            _query("hours", whole("How far back; 24 by default.", least=1, most=8784)),
+            *_FILTERS,
+        ),
+        errors=(400,),
+    ),
+    "requests": Control(
+        "List requests",
+        "Attempts, the newest first. With `status` the newest 10,000 are looked at." + _OWN,
+        _USAGE,
+        "AttemptList",
+        asked=(_LIMIT, _query("status", word("Only these.", "ok", "error")), *_FILTERS),
+        errors=(400,),
+    ),
+    "requests_explain": Control(
+        "Explain a request",
+        "What became of a request, and why. A request of another key is one that is not there,"
+        " unless the key is an admin's.",
+        _USAGE,
+        "PastExplanation",
+        asked=(
+            _path(
+                "request_id", "From the header x-request-id.", "req_1a1fc2352f5b0c6e8d9a4700001a"
+            ),
+        ),
+        errors=(404,),
+    ),
+    "explain": Control(
+        "What would happen",
+        "Takes any inference request, with the same headers, and says what would become of it:"
+        " limits, cache, targets, cost. Nothing is sent, and nothing is counted.",
+        "Gatemill",
+        "Explanation",
+        "ExplainedRequest",
+        "POST",
+        asked=(
+            _query(
+                "operation",
+                word(
+                    "What the body is for; by default that is told from its fields.",
+                    *("chat", "messages", "responses", "embeddings", "completions", "inference"),
+                ),
+            ),
+            *headers.INFERENCE,
+        ),
+        errors=(400, 408, 413, 415),
+        family="openai",
+    ),
+}
+
+
+def operation(name: str, path: str, examples: dict[str, Json]) -> Json:
+    """The whole operation `name` at `path`."""
+    what = ROUTES[name]
+    seen = tuple(s for s in _SEEN if s != 403 or what.family == "problem")
+    out: Json = {
+        "operationId": name,
+        "summary": what.summary,
+        "description": what.about,
+        "tags": [what.tag],
+        "parameters": [*what.asked],
+        "responses": {
+            str(what.status): _answer(what, examples),
+            **refusals.refs(what.family, sorted((*what.errors, *seen))),
+        },
+        "security": headers.ANY_KEY,
+        "x-codeSamples": [
+            {
+                "lang": "Shell",
+                "label": e["summary"],
+                "source": curl(e.get("path", path), e, key=True, method=what.method),
+            }
+            for e in examples.values()
+        ],
+    }
+    if what.request:
+        body = {"schema": ref(what.request), "examples": _named(examples, "request")}
+        out["requestBody"] = {"required": True, "content": {_JSON: body}}
+    return out
+
+
+def _answer(what: Control, examples: dict[str, Json]) -> Json:
+    whole_ = {name: e for name, e in examples.items() if not isinstance(e["answer"], str)}
+    tables = {name: e for name, e in examples.items() if isinstance(e["answer"], str)}
+    content = {_JSON: {"schema": ref(what.answer), "examples": _named(whole_, "answer")}}
+    if tables:
+        text = {"type": "string", "description": "A line of names, then the lines."}
+        content[_CSV] = {"schema": text, "examples": _named(tables, "answer")}
+    return {
+        "description": "The answer.",
+        "headers": headers.refs(["x-request-id"]),
+        "content": content,
+    }
+
+
+def _named(examples: dict[str, Json], part: str) -> dict[str, Any]:
+    return {name: {"summary": e["summary"], "value": e[part]} for name, e in examples.items()}
