@@ -5,6 +5,7 @@ Rule: it is planned, sent and billed like any other, to the key of the call that
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -37,13 +38,14 @@ _decode = msgspec.json.Decoder(_Vectors).decode
 
 
 class Embedder:
-    """Asks the gateway that it is a part of; `gateway` is set once that exists."""
+    """Asks the gateway that it is a part of, and does not keep it alive."""
 
-    gateway: Gateway
+    gateway: weakref.ref[Gateway]  # set once that exists
 
     async def __call__(self, call: Call, model: str, text: str) -> Sequence[float]:
         """The vector. Raises GatemillError."""
-        gateway = self.gateway
+        gateway = self.gateway()
+        assert gateway is not None, "the call that is served holds it"
         assert call.key is not None
         body = msgspec.json.encode({"model": model, "input": text, "encoding_format": "float"})
         own = Call(

@@ -35,7 +35,7 @@ class Keys(Protocol):
         ...
 
 
-class Gateway(Struct, frozen=True):
+class Gateway(Struct, frozen=True, weakref=True):
     """The parts in the order in which a request meets them."""
 
     keys: Keys

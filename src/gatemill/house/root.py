@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import weakref
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,7 @@ def build(
         json_depth_max=settings.limits.json_depth,
         version=version_of(settings),
     )
-    embedder.gateway = gateway
+    embedder.gateway = weakref.ref(gateway)
     notifier = notifier_of(settings, ledger, transports, clock)
     home = House(gateway, ledger, access, transports, settings, notifier, lasting)
     export(home, writer)

@@ -137,7 +137,7 @@ class RedisLimiter:
         tokens, cost = wanted.tokens, wanted.cost_microusd
         if not rules:
             return Hold(wanted.hold_id, rules, tokens, cost, wanted.unix_s)
-        if self._connection.away and (self._opening is not None or not await self.open()):
+        if self._connection.away and (self._is_opened or not await self.open()):
             return await self._share.admit(wanted)
         if self._settlements.waits:
             self._settlements.flush()
@@ -260,6 +260,11 @@ class RedisLimiter:
 
     # --- Inside -----------------------------------------------------------------------------------
 
+    @property
+    def _is_opened(self) -> bool:
+        # Whoever comes while the first request still connects waits with it: nothing is away yet.
+        return self._opening is not None and self._opening.done()
+
     async def _open(self) -> bool:
         found = await self._connection.open()
         self.members.start()
@@ -267,7 +272,7 @@ class RedisLimiter:
 
     async def _ask(self, packed: Packed, operation: str, *words: str | float) -> list[Reply]:
         """The script's answer, with every budget known. Raises Away and GatemillError."""
-        if self._opening is None:
+        if not self._is_opened:
             await self.open()
         seeds = b""
         for _ in range(_TRIES_MAX):
