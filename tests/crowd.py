@@ -14,7 +14,7 @@ from msgspec import Struct
 from peer import Answer, peer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from house_for_tests import Opened
     from running import Running
@@ -57,3 +57,10 @@ async def crowd(
     await asyncio.gather(*(call(gates[number % len(gates)]) for number in range(callers)))
     assert None not in told
     return [each for each in told if each is not None]
+
+
+async def until(is_true: Callable[[], bool], within_s: float) -> None:
+    """It is true. Raises TimeoutError."""
+    async with asyncio.timeout(within_s):
+        while not is_true():  # noqa: ASYNC110 - what is looked at tells nobody when it changes
+            await asyncio.sleep(0.002)

@@ -28,13 +28,15 @@ _ROOMS = {
 _NAMES = {"open": "open_house"}  # where the room calls it otherwise
 
 
-def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("gatemill.core.errors")
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module 'gatemill' has no attribute {name!r}", name=name)
-    return getattr(import_module(room), _NAMES.get(name, name))
+if not TYPE_CHECKING:  # type checkers know the names above, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        if name == "errors":
+            return import_module("gatemill.core.errors")
+        room = _ROOMS.get(name)
+        if room is None:
+            raise AttributeError(f"module 'gatemill' has no attribute {name!r}", name=name)
+        return getattr(import_module(room), _NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -193,7 +193,11 @@ async def test_functions_from_the_same_lines_with_other_values_share_nothing(ben
 
         return say
 
-    assert (await made("one")(1), await made("two")(1), await made("one")(1)) == ("one", "two", "one")
+    assert (await made("one")(1), await made("two")(1), await made("one")(1)) == (
+        "one",
+        "two",
+        "one",
+    )
 
 
 class Text(str):
@@ -271,7 +275,7 @@ async def test_a_result_that_is_no_json_is_said_so(bench):
 
 
 async def test_an_annotation_that_is_not_there_at_run_time_is_refused(bench):
-    with pytest.raises(TypeError, match="return annotation of .*ask does not exist"):
+    with pytest.raises(TypeError, match=r"return annotation of .*ask does not exist"):
 
         @bench.gm.cached(ttl_s=60)
         async def ask() -> Missing:  # noqa: F821

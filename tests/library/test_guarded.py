@@ -7,7 +7,13 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from gatemill.core.errors import CircuitOpen, InvalidRequest, InvalidType, InvalidValue, UpstreamError
+from gatemill.core.errors import (
+    CircuitOpen,
+    InvalidRequest,
+    InvalidType,
+    InvalidValue,
+    UpstreamError,
+)
 
 
 class Switch:

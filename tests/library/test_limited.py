@@ -26,7 +26,7 @@ async def test_exactly_so_many_calls_pass_in_a_minute(bench):
     assert {type(each) for each in failed} == {RateLimited}
     error = failed[0]
     assert str(error).startswith("The function `search` may use 100 requests per minute.")
-    assert 0 < error.retry_after_s <= 61
+    assert 0 < error.retry_after_s <= 62
     assert bench.numbers()['limit_refusals_total{limit="requests",scope="model"}'] == 150
     bench.clock.advance(error.retry_after_s)
     await ask()
@@ -117,7 +117,7 @@ async def test_a_wait_for_others_to_end_is_short_and_bounded(bench):
 
 
 async def test_tokens_are_counted_by_the_arguments(bench):
-    @bench.gm.limited(tokens_per_minute=100, tokens=lambda text: len(text))
+    @bench.gm.limited(tokens_per_minute=100, tokens=len)
     async def ask(text: str) -> None:
         pass
 
@@ -136,10 +136,10 @@ async def test_money_is_exact_under_concurrency(bench):
 
     passed, failed = await outcomes(ask, 150)
     assert passed == 100
-    assert {type(each) for each in failed} == {BudgetSpent} or {
-        type(each) for each in failed
-    } == {RateLimited, BudgetSpent}
-    with pytest.raises(BudgetSpent, match=r"The function `paid` has no room .* \$0\.100000 per day"):
+    assert {type(each) for each in failed} == {RateLimited}, "the money is held, not spent"
+    with pytest.raises(
+        BudgetSpent, match=r"The function `paid` has no room .* \$0\.100000 per day"
+    ):
         await ask()
     bench.clock.advance(86_400)
     await ask()

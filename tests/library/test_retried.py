@@ -131,7 +131,9 @@ async def test_an_attempt_under_way_ends_at_the_deadline(bench):
         await failing.run()
         await asyncio.Event().wait()
 
-    with pytest.raises(DeadlineExceeded, match=r"ask took longer than 0\.05 s in 2 attempts") as caught:
+    with pytest.raises(
+        DeadlineExceeded, match=r"ask took longer than 0\.05 s in 2 attempts"
+    ) as caught:
         await ask()
     assert isinstance(caught.value.__cause__, OSError)
 

@@ -22,9 +22,15 @@ OK = Incoming(200, {}, b"")
 
 def an_alert(**fields: object) -> Alert:
     said = {
-        **{"scope": "key", "scope_id": "k1", "period": "day", "window_start_s": 1_699_920_000.0},
-        **{"share": 0.8, "limit_microusd": 5_000_000, "spent_microusd": 4_100_000},
-        **{"created_s": 1_700_000_000.0, "tries": 1},
+        "scope": "key",
+        "scope_id": "k1",
+        "period": "day",
+        "window_start_s": 1_699_920_000.0,
+        "share": 0.8,
+        "limit_microusd": 5_000_000,
+        "spent_microusd": 4_100_000,
+        "created_s": 1_700_000_000.0,
+        "tries": 1,
     }
     return Alert(**(said | fields))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -134,9 +134,8 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
         raise Failure(f"{path} exists already", fix="name another file, or move it away") from error
     except OSError as error:
         raise Failure(f"{path} cannot be written: {error.strerror}") from error
-    try:
+    with ExitStack() as failed:
+        failed.callback(path.unlink, missing_ok=True)
         with os.fdopen(descriptor, "wb") as file:
             yield file
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        failed.pop_all()

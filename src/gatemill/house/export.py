@@ -54,7 +54,8 @@ def _targets(meter: Meter, home: House) -> None:
         found: dict[tuple[str, ...], float] = {}
         for one in lanes.metrics(now()):
             # Names that only a pattern knows are the callers' words: together they are one series.
-            label = (one.label if one.label in configured else OTHER,)
+            known = one.label in configured or one.label.startswith("function/")
+            label = (one.label if known else OTHER,)
             found[label] = found.get(label, 0) + getattr(one, field)
         return found
 

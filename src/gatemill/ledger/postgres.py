@@ -7,7 +7,7 @@ runs for the length of a call. A lost connection is made anew by the next call o
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,11 +67,10 @@ class Database:
         self._answer_s = ANSWER_S
         self._within = False  # a transaction, which a new connection could not go on with
         self._cursors = count()
-        try:
+        with ExitStack() as failed:
+            failed.callback(self.close)
             self._do("open", self._connected())
-        except BaseException:
-            self.close()
-            raise
+            failed.pop_all()
 
     def rows(self, query: Query, params: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
         """All rows of a query that bounds its own result."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,7 +33,8 @@ class Answer(Struct, frozen=True):
     @property
     def vectors(self) -> list[list[float]]:
         """The vectors of an embeddings answer, in the order of its inputs."""
-        return [each["embedding"] for each in self.data.get("data", ())]
+        found = sorted(self.data.get("data", ()), key=itemgetter("index"))
+        return [each["embedding"] for each in found]
 
 
 def answer_of(reply: Reply) -> Answer:

@@ -1,4 +1,4 @@
-"""A house whose model has a price, so that money can be spent without a provider."""
+"""A house whose models have a price, with a fake provider behind it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from api import api
 from house_for_tests import opened
 
 CONFIG = """
+[providers.up]
+kind = "openai"
+base_url = "{url}/v1"
+api_key = "sk-upstream-key"
 [models.echo]
-targets = ["echo/echo"]
-[prices."echo/echo"]
+targets = ["up/fake"]
+[prices."up/fake"]
 input = 1000
 output = 1000
 [models.bounded]
-targets = ["echo/echo"]
+targets = ["up/fake"]
 [models.bounded.limits]
 requests_per_minute = 5
 [models.bounded.limits.budgets.day]
-usd = 3
+usd = 30
 """
 
 
 @pytest.fixture
-async def gate(tmp_path):
-    async with opened(tmp_path, CONFIG) as running:
+async def gate(tmp_path, fake):
+    async with opened(tmp_path, CONFIG.format(url=fake.url)) as running:
         yield running
 
 

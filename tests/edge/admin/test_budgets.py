@@ -8,7 +8,7 @@ import time
 BUDGETS, LIMITS = "/api/v1/budgets", "/api/v1/limits"
 
 
-async def _spender(ask, usd="0.02"):
+async def _spender(ask, usd="0.15"):
     """A key whose team may spend so much a month."""
     budgets = {"month": {"usd": usd}}
     await ask.good("POST", "/api/v1/teams", {"id": "core", "limits": {"budgets": budgets}})
@@ -23,15 +23,15 @@ async def test_a_team_spends_its_budget_and_gets_more(ask):
     while (answer := await ask.chat("one two three", secret, max_tokens=5)).status == 200:
         cost = answer.headers["x-gatemill-cost-usd"]
         spent += round(float(cost) * 1e6)
-    assert 0 < spent <= 20_000
+    assert 0 < spent <= 150_000
     assert (answer.status, answer.json["error"]["code"]) == (429, "insufficient_quota")
     assert "team" in answer.json["error"]["message"]
 
     (budget,) = (await ask.good("GET", f"{BUDGETS}?scope=team&id=core"))["data"]
     assert (budget["scope"], budget["id"], budget["period"]) == ("team", "core", "month")
-    assert (budget["limit_usd"], budget["held_usd"]) == ("0.020000", "0.000000")
+    assert (budget["limit_usd"], budget["held_usd"]) == ("0.150000", "0.000000")
     assert budget["spent_usd"] == f"{spent / 1e6:.6f}"
-    assert budget["left_usd"] == f"{(20_000 - spent) / 1e6:.6f}"
+    assert budget["left_usd"] == f"{(150_000 - spent) / 1e6:.6f}"
     assert budget["starts_at"] < time.time() < budget["ends_at"]
 
     (line,) = (await ask.good("GET", "/api/v1/usage?by=team,user&team=core"))["data"]
@@ -118,8 +118,7 @@ async def test_the_limits_of_a_key_are_told_with_those_above_it(ask, plain):
 async def test_money_that_is_held_is_told(ask):
     key = await _spender(ask, "10")
     asked = [
-        asyncio.ensure_future(ask.chat("x " * 20_000, key["secret"], stream=True))
-        for _ in range(3)
+        asyncio.ensure_future(ask.chat("x " * 20_000, key["secret"], stream=True)) for _ in range(3)
     ]
     await asyncio.wait(asked)
     (budget,) = (await ask.good("GET", f"{BUDGETS}?scope=team"))["data"]

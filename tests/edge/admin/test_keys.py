@@ -133,7 +133,9 @@ async def test_a_large_body_is_refused(ask):
     assert (await ask("POST", KEYS, b" " * (1 << 20) + b"{}")).status == 413
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=10001", "limit=-1", "limit=1&limit=2"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "limit=10001", "limit=-1", "limit=1&limit=2"]
+)
 async def test_a_query_that_is_wrong_is_named(ask, query):
     refused = await ask("GET", f"{KEYS}?{query}")
     assert (refused.status, refused.param) == (400, "limit")

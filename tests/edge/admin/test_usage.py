@@ -25,8 +25,8 @@ async def test_usage_is_told_by_what_is_asked(ask, used):
     (line,) = (await ask.good("GET", f"{USAGE}?by=key,model&key={used}"))["data"]
     assert (line["key_id"], line["model"]) == (used, "echo")
     assert (line["requests"], line["attempts"], line["failed"]) == (3, 3, 0)
-    assert (line["prompt_tokens"], line["completion_tokens"]) == (15, 12)
-    assert line["cost_usd"] == "0.027000"
+    assert (line["prompt_tokens"], line["completion_tokens"]) == (12, 9)
+    assert line["cost_usd"] == "0.021000"
     assert line["mean_latency_ms"] > 0
     whole = (await ask.good("GET", USAGE))["data"]
     assert [each["requests"] for each in whole] == [4]
@@ -89,7 +89,7 @@ async def test_a_mistake_is_named(ask, query, param):
 async def test_the_last_hours_are_summed_up(ask, used):
     said = await ask.good("GET", f"{USAGE}/summary?hours=1&key={used}")
     assert (said["hours"], said["requests"], said["success_rate"]) == (1, 3, 1.0)
-    assert said["cost_usd"] == "0.027000"
+    assert said["cost_usd"] == "0.021000"
     assert 0 < said["latency"]["p50_ms"] <= said["latency"]["p95_ms"] <= said["latency"]["p99_ms"]
     assert said["operations"] == [{"name": "chat", "times": 3}]
     assert said["errors"] == []
@@ -101,10 +101,13 @@ async def test_the_last_hours_are_summed_up(ask, used):
 
 async def test_recent_requests_are_listed_the_newest_first(ask, used):
     listed = await ask.good("GET", f"/api/v1/requests?key={used}&limit=2")
-    assert ([row["model"] for row in listed["data"]], listed["has_more"]) == (["echo", "echo"], True)
+    assert ([row["model"] for row in listed["data"]], listed["has_more"]) == (
+        ["echo", "echo"],
+        True,
+    )
     row = listed["data"][0]
-    assert (row["status"], row["error"], row["target"]) == (200, None, "echo/echo")
-    assert row["cost_usd"] == "0.009000"
+    assert (row["status"], row["error"], row["target"]) == (200, None, "up/fake")
+    assert row["cost_usd"] == "0.007000"
     assert not (await ask.good("GET", "/api/v1/requests?status=error"))["data"]
     assert len((await ask.good("GET", "/api/v1/requests?status=ok&model=echo"))["data"]) == 3
 
@@ -113,7 +116,7 @@ async def test_a_request_of_the_past_is_explained(ask, used):
     answer = await ask.chat("one two three four")
     said = await ask.good("GET", f"/api/v1/requests/{answer.headers['x-request-id']}/explain")
     assert said["outcome"] == {"status": 200, "code": None}
-    assert (said["model"], said["target"], said["reason"]) == ("echo", "echo/echo", "only target")
+    assert (said["model"], said["target"], said["reason"]) == ("echo", "up/fake", "only target")
     assert said["cost_usd"] == answer.headers["x-gatemill-cost-usd"]
     (attempt,) = said["attempts"]
     assert (attempt["attempt"], attempt["cost_usd"]) == (1, said["cost_usd"])
