@@ -105,7 +105,16 @@ sum by (provider) (rate(gatemill_attempts_total{{outcome!="ok"}}[5m])) / sum by 
 | metric | type | unit | labels | meaning |
 | --- | --- | --- | --- | --- |
 """
+# What is exported only where it is configured.
+_CONFIG = """
+[alerts]
+webhook = "http://127.0.0.1:9/hook"
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""
 _LABELS = {
+    "limit": "kinds of limits: concurrency, requests, requests_day, tokens, budget",
+    "scope": "whose limit: key, user, team, model",
+    "target": "`provider/model` of the configuration, `function/name` of the library, or `other`",
     "code": "public code of an error, see errors.md",
     "config": "version of the configuration",
     "direction": ", ".join(f"`{kind}`" for kind in metrics.TOKEN_KINDS),
@@ -150,12 +159,13 @@ def _row(*cells: str) -> str:
 
 async def metrics_page(folder: Path) -> str:
     """docs/metrics.md, read from a running house that has counted one of everything."""
-    async with opened(folder) as house:
+    async with opened(folder, _CONFIG) as house:
         meter = house.home.gateway.meter
         meter.series("chat", "model", "provider", 200).requests += 1
         meter.error("code")
         meter.attempt("provider", "ok")
         meter.unpriced("provider")
+        house.home.gateway.admission.refusals["key", "requests"] = 1
         text = metrics.page(meter, __version__, "config").decode()
     families = sorted(text_string_to_metric_families(text), key=lambda family: family.name)
     page = METRICS_HEAD.format(series_max=f"{metrics.SERIES_MAX:,}", other=metrics.OTHER)

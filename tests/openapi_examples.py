@@ -1,17 +1,20 @@
 """The examples of /openapi.json, sent to a running server.
 
 Rule: requests are written by hand in data/openapi/examples.json; answers there are recorded by
-scripts/make_reference.py, with ids and times that look alike every time.
+scripts/make_reference.py, with ids and times that look alike every time. An example may need what is
+there `before` it and is taken away `after` it; the ids there are made up, and stand for the real ones.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from websockets.sync.client import connect
@@ -19,6 +22,9 @@ from websockets.sync.client import connect
 from gatemill.edge import app as application
 from gatemill.edge import describe
 from running import Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FILE = Path(describe.__file__).parents[2] / "data" / "openapi" / "examples.json"
 SOCKET = "chat_stream"
@@ -29,6 +35,16 @@ _VOLATILE = (
     (re.compile(r'("version":")[0-9a-f]{12}"'), r'\g<1>291aaabf8955"'),
     (re.compile(r'("applied_at":)\d+'), r"\g<1>1795219200"),
     (re.compile(r'("processing_time_ms":)[\d.]+'), r"\g<1>0.41"),
+    (re.compile(r'("config":")[0-9a-f]{12}"'), r'\g<1>291aaabf8955"'),
+    (re.compile(r"(gm-[0-9a-z]{10}-)[0-9A-Za-z]{43}"), r"\g<1>" + "0" * 43),
+    (re.compile(r'("(?:last_used|revoked|starts|ends)_at":)[1-9]\d*'), r"\g<1>1795219200"),
+    (re.compile(r'("at":)[\d.]+'), r"\g<1>1795219200.5"),
+    (re.compile(r'("(?:since|until)":")[^"]+'), r"\g<1>2026-11-21T00:00:00Z"),
+    (re.compile(r"\d{4}-\d\d-\d\dT00:00:00Z"), "2026-11-21T00:00:00Z"),
+    (re.compile(r'("(?:(?:mean_)?latency|first_token|mean|p\d\d)_ms":)[\d.e-]+'), r"\g<1>0.41"),
+    (re.compile(r'("expected_wait_s":)[\d.e-]+'), r"\g<1>0.0"),
+    (re.compile(r'("id":)\d+'), r"\g<1>7"),
+    (re.compile(r"(,\d+,\d+,)[\d.]+(?=\r\n)"), r"\g<1>0.41"),
 )
 _ANSWER_S_MAX = 30.0
 
@@ -53,6 +69,7 @@ def examples() -> dict[str, dict[str, Any]]:
     return found
 
 
+@functools.cache
 def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
     """operationId: path, method, operation."""
     return {
@@ -62,19 +79,76 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
     }
 
 
+class Stage:
+    """What an example finds: the real ids behind those that it shows."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._names = {"adm1n00001": running.key.split("-")[1]}
+        self._secrets = {"": running.key}
+
+    def real(self, text: str) -> str:
+        """Shown text with the real ids."""
+        for shown_id, real in self._names.items():
+            text = text.replace(shown_id, real)
+        return text
+
+    def told(self, answer: Answer) -> Answer:
+        """An answer with the ids that are shown."""
+        body = answer.body
+        for shown_id, real in self._names.items():
+            body = body.replace(real.encode(), shown_id.encode())
+        return answer._replace(body=body)
+
+    def ask(self, method: str, path: str, step: dict[str, Any]) -> Answer:
+        """The answer to a step or an example; what it is called `as` is known from now on."""
+        secret = self._secrets[step.get("key", "")]
+        headers = {"authorization": f"Bearer {secret}", **step.get("headers", {})}
+        data = None
+        if "request" in step:
+            data = self.real(msgspec.json.encode(step["request"]).decode()).encode()
+            headers["content-type"] = "application/json"
+        answer = fetch(self._running.url + self.real(path), headers, data, method)
+        self.learn(step, answer)
+        return answer
+
+    def learn(self, step: dict[str, Any], answer: Answer) -> None:
+        """The id of what a step has made."""
+        if "as" not in step:
+            return
+        said = msgspec.json.decode(answer.body)
+        if "secret" in said:
+            self._names[step["as"]] = said["id"]
+            self._secrets[step["as"]] = said["secret"]
+        else:
+            self._names[step["as"]] = answer.headers["x-request-id"]
+
+
+@contextmanager
+def staged(running: Running, example: dict[str, Any]) -> Iterator[Stage]:
+    """What the example needs is there; afterwards it is gone, and so is what the example has made."""
+    stage = Stage(running)
+    for step in example.get("before", ()):
+        assert stage.ask(step["method"], step["path"], step).status in (200, 201)
+    try:
+        yield stage
+    finally:
+        for step in example.get("after", ()):
+            assert stage.ask(step["method"], step["path"], step).status == 200
+
+
 def send(running: Running, name: str, example: dict[str, Any], path: str) -> Answer:
     """The answer to one example, with the key of the first start."""
-    headers = {"authorization": f"Bearer {running.key}", **example.get("headers", {})}
-    data = None
-    if "request" in example:
-        data = msgspec.json.encode(example["request"])
-        headers["content-type"] = "application/json"
-    return fetch(running.url + example.get("path", path), headers, data)
+    method = operations()[name][1].upper()
+    with staged(running, example) as stage:
+        return stage.told(stage.ask(method, example.get("path", path), example))
 
 
-def fetch(url: str, headers: dict[str, str], data: bytes | None = None) -> Answer:
-    """The answer to a GET, or to a POST of `data`; whatever its status."""
-    asked = urllib.request.Request(url, data, headers)
+def fetch(
+    url: str, headers: dict[str, str], data: bytes | None = None, method: str | None = None
+) -> Answer:
+    """The answer to a request, whatever its status; without a method a GET, or a POST of `data`."""
+    asked = urllib.request.Request(url, data, headers, method=method)
     try:
         with urllib.request.urlopen(asked, timeout=_ANSWER_S_MAX) as answer:
             return Answer(answer.status, answer.headers, answer.read())
@@ -108,7 +182,7 @@ def normalised(text: str) -> str:
 def shown(answer: Answer) -> Any:
     """An answer as the file keeps it: JSON, or the text of a stream."""
     text = normalised(answer.body.decode())
-    if answer.headers.get_content_type() == "text/event-stream":
+    if answer.headers.get_content_type() in ("text/event-stream", "text/csv"):
         return text
     return msgspec.json.decode(text)
 

@@ -17,6 +17,7 @@ from gatemill.kv.redis.limits import Identity, RedisLimiter
 from house_for_tests import Opened, opened
 from peer import post
 from redis_limiter import made
+from running import serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -137,3 +138,16 @@ async def test_nobody_counts_alone_while_the_first_request_connects():
         for limiter in limiters:
             await limiter.close()
     assert (len(holds), [each for each in holds if each.local]) == (LIMIT, [])
+
+
+async def test_a_start_without_redis_costs_no_request_anything(tmp_path: Path):
+    async with _redis() as redis:
+        redis.freeze()
+        running = serve(tmp_path, CONFIG.format(limit=LIMIT, redis=redis.url))
+        server = await asyncio.to_thread(running.__enter__)
+        (told,) = await crowd([server], [post(server)], 1)
+        redis.thaw()
+        await asyncio.to_thread(running.__exit__, None, None, None)
+    assert told.status == 200
+    said = [line["event"] for line in server.lines()]
+    assert said.index("redis_away") < said.index("ready")

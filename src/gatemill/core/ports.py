@@ -255,6 +255,10 @@ class Limiter(Protocol):
     dead process held comes back by itself.
     """
 
+    async def open(self) -> bool:
+        """Connected, before the first request comes; False when the engine does not answer now."""
+        ...
+
     async def admit(self, wanted: Wanted) -> Hold | Refusal:
         """Take the request, one token count and one worst case of money from every rule, or nothing."""
         ...

@@ -113,6 +113,7 @@ class _Running:
         public = settings.server.host not in LOOPBACK
         ledger, key_path = await self._ledger(settings, public=public)
         home = house.build(draft.loaded, ledger, self._clock, self._output)
+        await home.open()
         shown = application.Shown(healthy=ledger.healthy, open_metrics=not public)
         app = application.build(shown, with_docs=settings.server.openapi)
         door = shown.door = make_door(home, settings, app, public=public)

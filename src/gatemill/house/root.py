@@ -65,6 +65,10 @@ class House(Struct, frozen=True):
     notifier: Notifier | None  # sends alerts, where there is a webhook
     lasting: Lasting
 
+    async def open(self) -> None:
+        """No request has to wait for the shared counters to be found, or to be found away."""
+        await self.lasting.limiter.open()
+
     async def close(self) -> None:
         """Connections to providers and stores are released; the ledger is flushed and closed."""
         for transport in self.transports.values():

@@ -169,6 +169,7 @@ async def open_house(
     home: house.House | None = None
     try:
         home = house.build(loaded, ledger, clock, (writer, False))
+        await home.open()
         gateway = home.gateway if key else replace(home.gateway, keys=_OneKey())
         async with _running(home):
             yield Inside(home, gateway, key.encode() if key else _SECRET)

@@ -73,6 +73,10 @@ class MemoryLimiter:
         """Idle counters that were dropped to make room."""
         return self._counters.evicted
 
+    async def open(self) -> bool:
+        """See the port. Nothing to do here."""
+        return True
+
     async def admit(self, wanted: Wanted) -> Hold | Refusal:
         """See the port. Waits only for the ledger, when a budget's window is not known yet.
 

@@ -65,14 +65,14 @@ SCHEMAS: dict[str, Json] = {
         obj(
             "What may be used; absent is unlimited. In a change, absent stays and null ends it.",
             {},
-            {**_nullable(_COUNTS), "budgets": or_null(ref("BudgetLimits"))},
+            {**_nullable(_COUNTS), "budgets": or_null(ref("BudgetLimits", "Money, by period."))},
         )
     ),
     "BudgetLimits": _closed(
         obj(
             "Money by calendar period, UTC; each is counted by itself.",
             {},
-            {name: or_null(ref("BudgetLimit")) for name in _PERIODS},
+            {name: or_null(ref("BudgetLimit", "Money for it.")) for name in _PERIODS},
         )
     ),
     "BudgetLimit": _closed(
@@ -99,7 +99,7 @@ SCHEMAS: dict[str, Json] = {
                 "expires_at": or_null(number(f"When it ends, {_UNIX}.")),
                 "user_id": or_null(string("Whose it is.")),
                 "team_id": or_null(string("Whose limits it shares; by default its user's team.")),
-                "limits": or_null(ref("Limits")),
+                "limits": or_null(ref("Limits", "What may be used; null is unlimited.")),
             },
         )
     ),
@@ -112,7 +112,7 @@ SCHEMAS: dict[str, Json] = {
                 "models": _MODELS,
                 "user_id": or_null(string("Whose it is; null is nobody's.")),
                 "team_id": or_null(string("Whose limits it shares; null is its user's team.")),
-                "limits": or_null(ref("Limits")),
+                "limits": or_null(ref("Limits", "What may be used; null is unlimited.")),
             },
         )
     ),
@@ -153,7 +153,7 @@ SCHEMAS: dict[str, Json] = {
             {"id": _ID},
             {
                 "name": string("For people; the id by default."),
-                "limits": or_null(ref("Limits")),
+                "limits": or_null(ref("Limits", "What may be used; null is unlimited.")),
             },
         )
     ),
@@ -161,7 +161,10 @@ SCHEMAS: dict[str, Json] = {
         obj(
             "What to change; what is left out stays.",
             {},
-            {"name": _NAME, "limits": or_null(ref("Limits"))},
+            {
+                "name": _NAME,
+                "limits": or_null(ref("Limits", "What may be used; null is unlimited.")),
+            },
         )
     ),
     "Team": obj(
@@ -182,7 +185,7 @@ SCHEMAS: dict[str, Json] = {
             {
                 "name": string("For people; the id by default."),
                 "team_id": or_null(string("Their team.")),
-                "limits": or_null(ref("Limits")),
+                "limits": or_null(ref("Limits", "What may be used; null is unlimited.")),
             },
         )
     ),
@@ -193,7 +196,7 @@ SCHEMAS: dict[str, Json] = {
             {
                 "name": _NAME,
                 "team_id": or_null(string("Their team; null is none.")),
-                "limits": or_null(ref("Limits")),
+                "limits": or_null(ref("Limits", "What may be used; null is unlimited.")),
             },
         )
     ),
