@@ -9,7 +9,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from gatemill.core import ids
-from gatemill.core.call import Key, Price
+from gatemill.core.call import Key, Price, UsageRow
 from gatemill.core.clock import FakeClock
 from gatemill.core.limits import UNLIMITED, Limits
 from gatemill.gateway.admit import Admission, Gate, Reserve
@@ -87,7 +87,7 @@ class Rows:
 
     def hold(self, row: UsageRow) -> int:
         self.holds += 1
-        self.held[self.holds] = row
+        self.held[self.holds] = msgspec.convert(row, UsageRow)
         return self.holds
 
     def release(self, slot: int) -> None:

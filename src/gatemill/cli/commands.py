@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from gatemill.cli import chat, check, config, db, fake_provider, init, keys, models, reload, serve
+from gatemill.cli import (
+    chat,
+    check,
+    config,
+    db,
+    explain,
+    fake_provider,
+    init,
+    keys,
+    models,
+    reload,
+    serve,
+    teams,
+    usage,
+    users,
+)
 from gatemill.cli.terminal import print_text
 from gatemill.core.version import VERSION
 
@@ -25,9 +40,13 @@ app.command("init")(init.init)
 app.command("check")(check.check)
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(teams.app, name="teams")
+app.add_typer(users.app, name="users")
+app.add_typer(usage.app, name="usage")
 app.add_typer(db.app, name="db")
 app.command("models")(models.models)
 app.command("chat")(chat.chat)
+app.command("explain")(explain.explain)
 app.command("fake-provider")(fake_provider.fake_provider)
 
 

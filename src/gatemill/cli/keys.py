@@ -10,6 +10,7 @@ import typer
 
 from gatemill.cli.failure import Failure
 from gatemill.cli.ledger_access import AsJson, Config, DataDir, with_ledger
+from gatemill.cli.limit_options import Budgets, Concurrency, Hard, Rpd, Rpm, Said, Tpm
 from gatemill.cli.terminal import note, print_json, print_table, print_text
 
 if TYPE_CHECKING:
@@ -22,28 +23,50 @@ _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 app = typer.Typer(
-    help="Create, list, rotate and revoke keys.", no_args_is_help=True, rich_markup_mode=None
+    help="Create, list, change, rotate and revoke keys.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id from `gatemill keys ls`.")]
+Team = Annotated[str | None, typer.Option(help="Team whose limits it shares; '' is its user's.")]
+User = Annotated[str | None, typer.Option(help="User whose it is; '' is nobody.")]
+
+
 @app.command("create")
-def create(
+def create(  # noqa: PLR0913, PLR0917 - one for each option
     name: Annotated[str, typer.Argument(help="What the key is for; shown in lists and reports.")],
     models: Annotated[
         str, typer.Option(help="Model names or patterns the key may use, with commas between.")
     ] = "*",
     admin: Annotated[bool, typer.Option("--admin", help="May use the admin API.")] = False,
     expires: Annotated[str | None, typer.Option(help="Lifetime, such as 12h or 30d.")] = None,
+    team: Team = None,
+    user: User = None,
+    rpm: Rpm = None,
+    rpd: Rpd = None,
+    tpm: Tpm = None,
+    concurrency: Concurrency = None,
+    budget: Budgets = None,
+    hard: Hard = None,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a key. Its secret is printed once and stored nowhere."""
     lifetime_s = None if expires is None else _duration_s(expires, "--expires")
-    names = [model.strip() for model in models.split(",") if model.strip()]
+    limits = Said(rpm, rpd, tpm, concurrency, budget, hard).over()
 
     async def work(ledger: Ledger, now_s: float) -> NewKey:
-        until_s = None if lifetime_s is None else now_s + lifetime_s
-        return await ledger.create_key(name, names, admin=admin, expires_s=until_s)
+        return await ledger.create_key(
+            name,
+            _names(models),
+            admin=admin,
+            expires_s=None if lifetime_s is None else now_s + lifetime_s,
+            user_id=user or "",
+            team_id=team or "",
+            limits=limits,
+        )
 
     _show_new(with_ledger(config, data_dir, work, makes=True))
 
@@ -56,19 +79,22 @@ def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False)
     async def work(ledger: Ledger, now_s: float) -> tuple[list[ListedKey], float]:
         return await ledger.list_keys(_LIST_MAX), now_s
 
+    from gatemill.wire import limits
+
     found, now_s = with_ledger(config, data_dir, work)
     if as_json:
         print_json([_as_json(one.key, now_s, last_used=one.last_used_s) for one in found])
         return
     print_table(
-        ("ID", "NAME", "STATE", "MODELS", "CREATED", "LAST USED"),
+        ("ID", "NAME", "STATE", "OWNER", "MODELS", "LIMITS", "LAST USED"),
         [
             (
                 one.key.id,
                 one.key.name + (" (admin)" if one.key.admin else ""),
                 _state(one.key, now_s),
+                one.key.user_id or one.key.team_id or "-",
                 ",".join(one.key.models),
-                _when(one.key.created_s),
+                limits.words(one.key.limits) or "-",
                 _when(one.last_used_s),
             )
             for one in found
@@ -76,9 +102,45 @@ def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False)
     )
 
 
+@app.command("set")
+def change(  # noqa: PLR0913, PLR0917 - one for each option
+    key_id: KeyId,
+    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    models: Annotated[str | None, typer.Option(help="Other models, with commas between.")] = None,
+    team: Team = None,
+    user: User = None,
+    rpm: Rpm = None,
+    rpd: Rpd = None,
+    tpm: Tpm = None,
+    concurrency: Concurrency = None,
+    budget: Budgets = None,
+    hard: Hard = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Change a key; in effect everywhere within a second. What is not named stays."""
+    from gatemill.wire import limits
+
+    said = Said(rpm, rpd, tpm, concurrency, budget, hard)
+
+    async def work(ledger: Ledger, now_s: float) -> Key:
+        before = (await ledger.get_key(_id(key_id))).key
+        return await ledger.update_key(
+            before.id,
+            name=name,
+            models=None if models is None else _names(models),
+            limits=None if said.is_empty else said.over(before.limits),
+            user_id=user,
+            team_id=team,
+        )
+
+    key = with_ledger(config, data_dir, work)
+    note(f"{key.id} ({key.name}): {limits.words(key.limits) or 'no limits'}.")
+
+
 @app.command("rotate")
 def rotate(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id from `gatemill keys ls`.")],
+    key_id: KeyId,
     grace: Annotated[str, typer.Option(help="Time for which the old key still works.")] = "1h",
     config: Config = None,
     data_dir: DataDir = None,
@@ -96,7 +158,7 @@ def rotate(
 
 @app.command("revoke")
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id from `gatemill keys ls`.")],
+    key_id: KeyId,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -118,12 +180,17 @@ def _show_new(new: NewKey) -> None:
 
 
 def _as_json(key: Key, now_s: float, *, last_used: float | None) -> dict[str, Any]:
+    from gatemill.wire import limits
+
     return {
         "id": key.id,
         "name": key.name,
         "state": _state(key, now_s),
         "models": list(key.models),
         "admin": key.admin,
+        "user": key.user_id,
+        "team": key.team_id,
+        "limits": limits.shown(key.limits),
         "created": _iso(key.created_s),
         "expires": _iso(key.expires_s),
         "revoked": _iso(key.revoked_s),
@@ -145,6 +212,10 @@ def _iso(at_s: float | None) -> str | None:
 
 def _when(at_s: float | None) -> str:
     return "-" if at_s is None else f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M}Z"
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _id(text: str) -> str:

@@ -6,9 +6,9 @@ the caller has its answer; so a crash at any moment leaves exactly one row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from gatemill.core.call import Usage, UsageRow
+from gatemill.core.call import UsageRow
 from gatemill.core.money import microusd
 from gatemill.policy import reserve
 from gatemill.policy.price import cost_pico
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gatemill.core.ports import Limiter
 
 UNSETTLED = "unsettled"
-_NOTHING = Usage()
+_NO_TOKENS = (0, 0, 0, 0, 0, 0, 0)
 _OUTPUT_TOKENS = 4096  # for the worst case of an answer that nobody bounds
 # The provider may have worked before these ended an attempt, and will bill for it.
 MAY_BE_BILLED = frozenset(
@@ -42,8 +42,11 @@ class Rows(Protocol):
         """The row outlives this process."""
         ...
 
-    def hold(self, row: UsageRow) -> int:
-        """The row is written if this process dies before `release`; -1 where it cannot be kept."""
+    def hold(self, row: tuple[Any, ...]) -> int:
+        """The row is written if this process dies before `release`; -1 where it cannot be kept.
+
+        `row` has the values of a UsageRow in its order.
+        """
         ...
 
     def release(self, slot: int) -> None:
@@ -69,8 +72,7 @@ class Books:
         if price is not None:
             output = call.head.output_max or call.output_cap or _OUTPUT_TOKENS
             cost = reserve.worst_microusd(price, len(call.body), output * call.head.choices)
-        row = row_of(call, tried, None, cost)
-        tried.slot = self.rows.hold(row)
+        tried.slot = self.rows.hold(_stand_in(call, tried, cost))
 
     async def more(self, call: Call, tried: Attempt) -> None:
         """Money for one more attempt is held, if the last one may have to be paid too.
@@ -89,7 +91,7 @@ class Books:
 
     def record(self, call: Call, tried: Attempt, cost_microusd: int | None) -> UsageRow:
         """The attempt is in the ledger as it was."""
-        row = row_of(call, tried, tried.usage, cost_microusd)
+        row = row_of(call, tried, cost_microusd)
         rows = self.rows
         rows.record(row)
         if tried.slot >= 0:
@@ -148,19 +150,12 @@ def cost_of(tried: Attempt) -> int | None:
     return None if price is None else microusd(cost_pico(price, usage))
 
 
-def row_of(call: Call, tried: Attempt, usage: Usage | None, cost: int | None) -> UsageRow:
-    """The ledger's row of an attempt; without usage the one that stands in for it after a crash."""
-    key = call.key
-    target = tried.target
-    started_s = tried.started_s
-    first_s = tried.first_byte_s
+def row_of(call: Call, tried: Attempt, cost: int | None) -> UsageRow:
+    """The ledger's row of an attempt whose usage is known."""
+    key, target, usage = call.key, tried.target, tried.usage
+    assert usage is not None
+    started_s, first_s = tried.started_s, tried.first_byte_s
     # By position, in the order of the fields: by name it takes twice as long.
-    if usage is None:
-        usage = _NOTHING
-        unsettled, error, latency_ms = True, UNSETTLED, 0.0
-    else:
-        unsettled, error = False, tried.error
-        latency_ms = (tried.ended_s - started_s) * 1e3
     return UsageRow(
         f"{call.id}-{tried.number}",
         call.id,
@@ -173,7 +168,7 @@ def row_of(call: Call, tried: Attempt, usage: Usage | None, cost: int | None) ->
         target.model,
         call.head.stream,
         tried.status,
-        error,
+        tried.error,
         usage.input,
         usage.cache_read,
         usage.cache_write,
@@ -181,14 +176,43 @@ def row_of(call: Call, tried: Attempt, usage: Usage | None, cost: int | None) ->
         usage.output,
         usage.reasoning,
         usage.output_audio,
-        unsettled or usage.estimated,
+        usage.estimated,
         cost,
-        latency_ms,
+        (tried.ended_s - started_s) * 1e3,
         (first_s - started_s) * 1e3 if first_s else None,
         key.user_id if key is not None else "",
         key.team_id if key is not None else "",
         "",
         call.version,
-        unsettled,
-        "" if unsettled else call.decision,
+        False,  # noqa: FBT003 - settled
+        call.decision,
+    )
+
+
+def _stand_in(call: Call, tried: Attempt, cost: int | None) -> tuple[Any, ...]:
+    """The row that stands for an attempt until the true one comes, as a tuple."""
+    key, target = call.key, tried.target
+    return (
+        f"{call.id}-{tried.number}",
+        call.id,
+        tried.number,
+        call.arrived_at,
+        key.id if key is not None else "",
+        call.operation,
+        call.head.model,
+        target.provider,
+        target.model,
+        call.head.stream,
+        0,
+        UNSETTLED,
+        *_NO_TOKENS,
+        True,
+        cost,
+        0.0,
+        None,
+        key.user_id if key is not None else "",
+        key.team_id if key is not None else "",
+        "",
+        call.version,
+        True,
     )

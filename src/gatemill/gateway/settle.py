@@ -28,6 +28,7 @@ def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | 
     spent = tokens = 0
     upstream_s = 0.0
     row: UsageRow | None = None
+    hold = call.hold
     for attempt in call.attempts:
         row = _record(gateway, call, attempt)
         _count(gateway, call.label, row)
@@ -37,13 +38,13 @@ def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | 
         else:
             spent += cost
             total = None if total is None else total + cost
-        tokens += row.prompt_tokens + row.completion_tokens
+        if hold is not None:
+            tokens += row.prompt_tokens + row.completion_tokens
     if row is not None:
         # With the pauses between attempts, which are not our work.
         upstream_s = call.attempts[-1].ended_s - call.attempts[0].started_s
     elif call.cache and error is None:
         row = gateway.books.record_recalled(call, ended_s)
-    hold = call.hold
     if hold is not None:
         gateway.books.limiter.settle(hold, tokens, spent)
     duration_s = ended_s - call.started_s

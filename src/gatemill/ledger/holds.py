@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
+from gatemill.core.call import UsageRow
 from gatemill.ledger import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gatemill.core.call import UsageRow
 
 SLOT_BYTES = 1 << 10
 ROW_BYTES_MAX = SLOT_BYTES - 2  # the mark before it, the line's end after it
@@ -60,12 +60,16 @@ class Holds:
         """The name of this process for as long as it lives; no other ever has it."""
         return self.path.stem
 
-    def hold(self, row: UsageRow) -> int:
-        """The slot in which the row outlives this process; `NOWHERE` when there is none."""
+    def hold(self, row: UsageRow | tuple[Any, ...]) -> int:
+        """The slot in which the row outlives this process; `NOWHERE` when there is none.
+
+        A tuple has the row's values in the order of its fields: as JSON both are the same, and a
+        tuple is made in a third of the time.
+        """
         line = _encode(row)
         size = len(line)
         if size > ROW_BYTES_MAX:
-            line = _shortened(row)
+            line = _shortened(msgspec.convert(row, UsageRow))
             size = len(line)
             if size > ROW_BYTES_MAX:
                 self._failed("the row of an attempt is too long")

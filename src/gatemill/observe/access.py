@@ -67,27 +67,28 @@ Seen = tuple[float, "Call", Asking, "UsageRow | None", float, float, int, str, i
 def line_of(seen: Seen) -> Access:
     """The line for one request."""
     arrived_at, call, caller, row, duration_s, ours_s, status, error, cost = seen
+    # By position, in the order of the fields: by name it takes twice as long.
     return Access(
-        ts=arrived_at,
-        request_id=call.id,
-        status=status,
-        operation=call.operation,
-        model=call.head.model[:MODEL_CHARS_MAX],
-        target=call.attempts[-1].target.label if call.attempts else "",
-        key=call.key.id if call.key else "",
-        duration_ms=round(duration_s * 1e3, 3),
-        ours_ms=round(ours_s * 1e3, 3),
-        first_token_ms=row.first_token_ms if row else None,
-        attempts=len(call.attempts),
-        input_tokens=row.prompt_tokens if row else 0,
-        output_tokens=row.completion_tokens if row else 0,
-        cost_microusd=cost,
-        stream=call.head.stream,
-        error=error,
-        client_request_id=caller.client_request_id,
-        retries=caller.retries,
-        cache=call.cache,
-        version=call.version,
+        arrived_at,
+        call.id,
+        status,
+        call.operation,
+        call.head.model[:MODEL_CHARS_MAX],
+        call.attempts[-1].target.label if call.attempts else "",
+        call.key.id if call.key else "",
+        round(duration_s * 1e3, 3),
+        round(ours_s * 1e3, 3),
+        row.first_token_ms if row else None,
+        len(call.attempts),
+        row.prompt_tokens if row else 0,
+        row.completion_tokens if row else 0,
+        cost,
+        call.head.stream,
+        error,
+        caller.client_request_id,
+        caller.retries,
+        call.cache,
+        call.version,
     )
 
 

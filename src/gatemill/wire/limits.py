@@ -58,22 +58,21 @@ def shown(limits: Limits) -> Json:
     return said
 
 
-def budget(text: str, param: str, *, hard: bool) -> Budget:
-    """The budget that 50/month, 0.5/day or 20/total means. Raises InvalidValue."""
-    amount, slash, period = text.strip().partition("/")
+def option(text: str, param: str) -> tuple[str, Json | None]:
+    """The period and the budget, as `read` takes it, that 50/month or 0.5/day means; none/day is None.
+
+    Raises InvalidValue.
+    """
+    amount, slash, period = text.strip().lower().partition("/")
     if not slash or period not in PERIODS:
         raise InvalidValue(
-            f"`{param}`: {text[:40]!r} is no budget. Write dollars and a period: 50/month, with one"
-            f" of {', '.join(PERIODS)}.",
+            f"{param} {text[:40]}: is no budget. Write dollars and a period, such as 50/month, with"
+            f" one of {', '.join(PERIODS)}; none/month ends it.",
             param=param,
         )
-    return Budget(period, microusd(amount.removeprefix("$"), param), hard)
-
-
-def merged(budgets: Sequence[Budget], more: Sequence[Budget]) -> tuple[Budget, ...]:
-    """`budgets`, and `more` in place of those of the same period."""
-    said = {each.period for each in more}
-    return (*(each for each in budgets if each.period not in said), *more)
+    if amount == "none":
+        return period, None
+    return period, {"usd": usd(microusd(amount.removeprefix("$"), param))}
 
 
 def microusd(value: Any, param: str) -> int:

@@ -1,0 +1,171 @@
+"""`gatemill usage`: what was used, by whom, of what. Rule: the figures of GET /api/v1/usage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gatemill.cli.ledger_access import AsJson, Config, DataDir, with_ledger
+from gatemill.cli.terminal import print_json, print_table, print_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gatemill.ledger.ledger import Ledger
+    from gatemill.ledger.reports import Spread, Summary
+    from gatemill.ledger.usage import Filters
+
+_BY = "key, user, team, model, provider, target, operation, version, cache; minute, hour or day"
+_COLUMNS = {  # of the report: heading on a terminal
+    "requests": "REQUESTS",
+    "failed": "FAILED",
+    "prompt_tokens": "PROMPT",
+    "completion_tokens": "ANSWER",
+    "cost_usd": "COST $",
+    "mean_latency_ms": "MEAN MS",
+}
+
+Key = Annotated[str, typer.Option(help="Only this key, by its id.")]
+User = Annotated[str, typer.Option(help="Only this user.")]
+Team = Annotated[str, typer.Option(help="Only this team.")]
+Model = Annotated[str, typer.Option(help="Only this model.")]
+
+app = typer.Typer(
+    help="What was used, by whom, of what.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def report(  # noqa: PLR0913, PLR0917 - one for each option
+    context: typer.Context,
+    by: Annotated[str, typer.Option(help=f"With commas between: {_BY}.")] = "model",
+    since: Annotated[str, typer.Option(help="7d, 12h, a date, or a time in UTC.")] = "7d",
+    until: Annotated[str, typer.Option(help="The same; by default now.")] = "",
+    key: Key = "",
+    user: User = "",
+    team: Team = "",
+    model: Model = "",
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for a spreadsheet.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Add up requests, tokens and money."""
+    if context.invoked_subcommand is not None:
+        return
+    names = tuple(name.strip() for name in by.split(",") if name.strip())
+
+    async def work(ledger: Ledger, now_s: float) -> list[dict[str, Any]]:
+        import msgspec
+
+        from gatemill.ledger.reports import Query
+        from gatemill.wire import report as rows
+        from gatemill.wire.moments import moment_s
+
+        query = Query(
+            moment_s(since, now_s, "--since"),
+            moment_s(until, now_s, "--until") if until else now_s,
+            names,
+            _filters(key, user, team, model),
+        )
+        lines = await ledger.reports.usage(query)
+        return [rows.row(names, msgspec.structs.asdict(x), x.mean_latency_ms) for x in lines]
+
+    found = with_ledger(config, data_dir, work)
+    _show(names, found, as_csv=as_csv, as_json=as_json)
+
+
+@app.command("summary")
+def summary(  # noqa: PLR0913, PLR0917 - one for each option
+    hours: Annotated[int, typer.Option(min=1, max=8784, help="How far back.")] = 24,
+    key: Key = "",
+    user: User = "",
+    team: Team = "",
+    model: Model = "",
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the last hours at a glance."""
+
+    async def work(ledger: Ledger, now_s: float) -> Summary:
+        filters = _filters(key, user, team, model)
+        return await ledger.reports.summary(now_s - hours * 3600, now_s, filters)
+
+    found = with_ledger(config, data_dir, work)
+    if as_json:
+        import msgspec
+
+        print_json({"hours": hours, **msgspec.to_builtins(found)})
+        return
+    for name, text in _lines(found, hours):
+        print_text(f"{name:<12} {text}".rstrip())
+
+
+def _filters(key: str, user: str, team: str, model: str) -> Filters:
+    from gatemill.ledger.usage import Filters
+
+    return Filters(key=key, user=user, team=team, model=model)
+
+
+def _show(
+    names: Sequence[str], found: Sequence[dict[str, Any]], *, as_csv: bool, as_json: bool
+) -> None:
+    from gatemill.wire import report as rows
+
+    if as_json:
+        print_json(found)
+    elif as_csv:
+        print_text(rows.as_csv(names, found).replace("\r\n", "\n").rstrip("\n"))
+    else:
+        labels = [rows.LABELS.get(name, name) for name in names]
+        headings = [*(name.upper() for name in names), *_COLUMNS.values()]
+        cells = [[_cell(each, column) for column in (*labels, *_COLUMNS)] for each in found]
+        print_table(headings, cells)
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = row[column]
+    if column == "mean_latency_ms":
+        return "-" if value is None else f"{value:.0f}"
+    if column == "cost_usd" and row["unpriced"]:
+        return f"{value}+"  # and some whose price is not known
+    return str(value) or "-"
+
+
+def _lines(found: Summary, hours: int) -> list[tuple[str, str]]:
+    from gatemill.core.money import dollars
+
+    rate = "-" if found.success_rate is None else f"{found.success_rate:.2%}"
+    prompt = found.input_tokens + found.cache_read_tokens + found.cache_write_tokens
+    answer = found.output_tokens + found.reasoning_tokens + found.output_audio_tokens
+    unpriced = f", {found.unpriced} without a price" if found.unpriced else ""
+    return [
+        ("last", f"{hours} h"),
+        ("requests", f"{found.requests}, {rate} good; {found.attempts} attempts"),
+        ("latency", _times(found.latency)),
+        ("first token", _times(found.first_token)),
+        ("tokens", f"prompt {prompt + found.input_audio_tokens}, answer {answer}"),
+        ("cost", dollars(found.cost_microusd) + unpriced),
+        ("cache", f"{found.cache_hits} answered from it"),
+        ("operations", _counts(found.operations)),
+        ("models", _counts(found.models)),
+        ("errors", _counts(found.errors) or "none"),
+    ]
+
+
+def _times(spread: Spread) -> str:
+    parts = (
+        ("mean", spread.mean_ms),
+        ("p50", spread.p50_ms),
+        ("p95", spread.p95_ms),
+        ("p99", spread.p99_ms),
+    )
+    return ", ".join(f"{name} {'-' if ms is None else f'{ms:.0f}'} ms" for name, ms in parts)
+
+
+def _counts(shares: Sequence[Any]) -> str:
+    return ", ".join(f"{share.name} {share.times}" for share in shares)
