@@ -40,7 +40,7 @@ _VOLATILE = (
     (re.compile(r'("(?:last_used|revoked|starts|ends)_at":)[1-9]\d*'), r"\g<1>1795219200"),
     (re.compile(r'("at":)[\d.]+'), r"\g<1>1795219200.5"),
     (re.compile(r'("(?:since|until)":")[^"]+'), r"\g<1>2026-11-21T00:00:00Z"),
-    (re.compile(r"\d{4}-\d\d-\d\dT00:00:00Z"), "2026-11-21T00:00:00Z"),
+    (re.compile(r"(?<=,)\d{4}-\d\d-\d\d(?=,)"), "2026-11-21"),
     (re.compile(r'("(?:(?:mean_)?latency|first_token|mean|p\d\d)_ms":)[\d.e-]+'), r"\g<1>0.41"),
     (re.compile(r'("expected_wait_s":)[\d.e-]+'), r"\g<1>0.0"),
     (re.compile(r'("id":)\d+'), r"\g<1>7"),

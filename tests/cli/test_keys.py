@@ -66,3 +66,31 @@ def test_the_folder_of_the_file_is_used(gatemill: Command, tmp_path: Path) -> No
     assert (tmp_path / "elsewhere/gatemill.db").is_file()
     assert " x " in gatemill("keys", "ls", "--data-dir", "elsewhere").out
     assert gatemill("keys", "ls", "--data-dir", "nowhere").code == 1
+
+
+def test_a_key_has_limits_and_an_owner(gatemill: Command) -> None:
+    gatemill("teams", "create", "core")
+    gatemill("users", "create", "ada", "--team", "core")
+    options = ("--rpm", "60", "--rpd", "900", "--tpm", "5000", "--concurrency", "3")
+    budgets = ("--budget", "50/month", "--budget", "20/total")
+    secret = gatemill("keys", "create", "app", "--user", "ada", *options, *budgets).out.strip()
+    expected = "60 rpm, 900 rpd, 5000 tpm, 3 at once, $50/month, $20/total"
+    listed = gatemill("keys", "ls").out
+    assert expected in listed
+    assert "  ada  " in listed
+    changed = gatemill("keys", "set", secret, "--rpm", "0", "--budget", "none/total", "--name", "b")
+    assert changed.err.endswith("(b): 900 rpd, 5000 tpm, 3 at once, $50/month.\n")
+    (row,) = msgspec.json.decode(gatemill("keys", "ls", "--json").out)
+    assert (row["name"], row["user"], row["team"]) == ("b", "ada", "core")
+    assert row["limits"]["budgets"]["month"]["usd"] == "50.000000"
+    models = gatemill("keys", "set", row["id"], "--models", "gpt-*, echo", "--user", "")
+    assert models.code == 0
+    (row,) = msgspec.json.decode(gatemill("keys", "ls", "--json").out)
+    assert (row["models"], row["user"], row["name"]) == (["gpt-*", "echo"], "", "b")
+
+
+def test_a_limit_that_is_none_is_explained(gatemill: Command) -> None:
+    refused = gatemill("keys", "create", "x", "--budget", "5/year")
+    assert (refused.code, "is no budget" in refused.err) == (1, True)
+    assert gatemill("keys", "create", "x", "--rpm", "-1").code == 2
+    assert gatemill("keys", "set", "nobody0000", "--rpm", "1").code == 1

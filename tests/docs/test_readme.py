@@ -46,7 +46,11 @@ def test_the_first_block_starts_the_server(running: Running):
 @pytest.mark.parametrize("index", range(1, len(blocks("sh"))))
 def test_shell_blocks_print_answers(running: Running, index: int):
     script = _here(blocks("sh")[index], running)
-    url = {"GATEMILL_URL": running.url, "GATEMILL_API_KEY": running.key}
+    url = {
+        "GATEMILL_URL": running.url,
+        "GATEMILL_API_KEY": running.key,
+        "GATEMILL_DATA_DIR": str(running.data_dir),
+    }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         capture_output=True,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from gatemill.cli.chat import DEFAULT_URL, _dev_key
+from gatemill.cli.chat import DEFAULT_URL, dev_key
 from gatemill.cli.failure import Failure
 from gatemill.cli.terminal import environment
 
@@ -18,10 +18,6 @@ ANSWER_BYTES_MAX = 16 << 20
 UrlOption = Annotated[
     str | None, typer.Option(help=f"The gateway; by default {DEFAULT_URL}.", metavar="URL")
 ]
-KeyOption = Annotated[
-    str | None, typer.Option(help="Key; by default $GATEMILL_API_KEY or dev.key.")
-]
-Data = Annotated[Path, typer.Option(help="Folder with dev.key.")]
 Where = tuple[str | None, str | None, Path]  # URL, key, folder of dev.key; as the options say
 
 _FIXES = {
@@ -32,15 +28,27 @@ _FIXES = {
 
 def asked(where: Where, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
     """What the gateway answers. Raises Failure."""
-    environ = environment()
-    url = where[0] or environ.get("GATEMILL_URL") or DEFAULT_URL
-    key = where[1] or environ.get("GATEMILL_API_KEY") or _dev_key(where[2])
-    status, said = _send(url, key, method, path, body)
+    status, said = answered(where, method, path, body)
     if status == 200:
         return said
+    raise refused(status, said)
+
+
+def answered(
+    where: Where, method: str, path: str, body: bytes | None = None
+) -> tuple[int, dict[str, Any]]:
+    """The status and the JSON of an answer. Raises Failure when nobody or somebody else answers."""
+    environ = environment()
+    url = where[0] or environ.get("GATEMILL_URL") or DEFAULT_URL
+    key = where[1] or environ.get("GATEMILL_API_KEY") or dev_key(where[2])
+    return _send(url, key, method, path, body)
+
+
+def refused(status: int, said: dict[str, Any]) -> Failure:
+    """The failure that an answer means."""
     error = said.get("error", {})
     words = said.get("detail") or (error.get("message") if isinstance(error, dict) else "")
-    raise Failure(str(words or f"the gateway answered {status}"), fix=_FIXES.get(status, ""))
+    return Failure(str(words or f"the gateway answered {status}"), fix=_FIXES.get(status, ""))
 
 
 def _send(

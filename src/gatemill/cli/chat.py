@@ -18,16 +18,20 @@ DEFAULT_URL = "http://127.0.0.1:8700"
 _INPUT_CHARS_MAX = 10_000_000
 
 
+KeyOption = Annotated[
+    str | None, typer.Option(help="Key; by default $GATEMILL_API_KEY or dev.key.")
+]
+Data = Annotated[Path, typer.Option(help="Folder with dev.key.", envvar="GATEMILL_DATA_DIR")]
+
+
 def chat(
     text: Annotated[str, typer.Argument(help="The question; - reads standard input.")],
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Model name; by default the first one.")
     ] = None,
     url: Annotated[str | None, typer.Option(help=f"The gateway; by default {DEFAULT_URL}.")] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Key; by default $GATEMILL_API_KEY or dev.key.")
-    ] = None,
-    data_dir: Annotated[Path, typer.Option(help="Folder with dev.key.")] = Path("data"),
+    key: KeyOption = None,
+    data_dir: Data = Path("data"),
 ) -> None:
     """Ask a model through a running gateway."""
     from gatemill.cli.stream import Gateway, Summary
@@ -35,7 +39,7 @@ def chat(
     environ = environment()
     gateway = Gateway(
         url or environ.get("GATEMILL_URL") or DEFAULT_URL,
-        key or environ.get("GATEMILL_API_KEY") or _dev_key(data_dir),
+        key or environ.get("GATEMILL_API_KEY") or dev_key(data_dir),
     )
     question = sys.stdin.read(_INPUT_CHARS_MAX) if text == "-" else text
     summary = Summary()
@@ -46,7 +50,7 @@ def chat(
     note(paint(_footer(summary), "2", sys.stderr))
 
 
-def _dev_key(data_dir: Path) -> str:
+def dev_key(data_dir: Path) -> str:
     """The development key; "" when there is none, which the gateway will complain about."""
     file = data_dir / "dev.key"
     try:

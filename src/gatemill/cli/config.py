@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gatemill.cli.asking import UrlOption
+from gatemill.cli.chat import KeyOption
 from gatemill.cli.failure import Failure, Invalid
-from gatemill.cli.reload import KeyOption, UrlOption, asked
+from gatemill.cli.reload import asked
 from gatemill.cli.reload import show as show_reload
 from gatemill.cli.terminal import (
     console,
@@ -121,7 +123,7 @@ def rollback(
     replace(file, entry.text, mode=file.stat().st_mode & 0o777 if file.exists() else 0o600)
     print_text(f"{source.file} is number {entry.number} again, version {entry.version}")
     try:
-        said = asked(url, key, data_dir or back.loaded.settings.data_dir, dry_run=False)
+        said = asked((url, key, data_dir or back.loaded.settings.data_dir), dry_run=False)
     except Failure as failure:
         if isinstance(failure, Invalid):
             raise

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import typer
 
-from gatemill.cli.asking import Data, KeyOption, UrlOption, asked
+from gatemill.cli.asking import UrlOption, asked
+from gatemill.cli.chat import Data, KeyOption
 from gatemill.cli.failure import Failure
 from gatemill.cli.ledger_access import AsJson
 from gatemill.cli.terminal import print_json, print_table, print_text
@@ -35,7 +36,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one for each option
     data_dir: Data = Path("data"),
     as_json: AsJson = False,
 ) -> None:
-    """Say what would become of a request, without sending it; or what became of one."""
+    """Say what would happen to a request, or did."""
     if bool(request) == bool(request_id):
         raise Failure("name a file or an id", fix="gatemill explain request.json", code=2)
     where = (url, key, data_dir)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,7 @@ Hard = Annotated[
 ]
 
 
-class Said(Struct, frozen=True):
+class Said(NamedTuple):
     """The options as they were given; None was not."""
 
     rpm: int | None

@@ -99,7 +99,9 @@ def summary(  # noqa: PLR0913, PLR0917 - one for each option
     if as_json:
         import msgspec
 
-        print_json({"hours": hours, **msgspec.to_builtins(found)})
+        from gatemill.wire import report as rows
+
+        print_json({"hours": hours, **rows.summary(msgspec.to_builtins(found))})
         return
     for name, text in _lines(found, hours):
         print_text(f"{name:<12} {text}".rstrip())
@@ -130,7 +132,7 @@ def _show(
 def _cell(row: dict[str, Any], column: str) -> str:
     value = row[column]
     if column == "mean_latency_ms":
-        return "-" if value is None else f"{value:.0f}"
+        return _ms(value)
     if column == "cost_usd" and row["unpriced"]:
         return f"{value}+"  # and some whose price is not known
     return str(value) or "-"
@@ -164,7 +166,13 @@ def _times(spread: Spread) -> str:
         ("p95", spread.p95_ms),
         ("p99", spread.p99_ms),
     )
-    return ", ".join(f"{name} {'-' if ms is None else f'{ms:.0f}'} ms" for name, ms in parts)
+    return ", ".join(f"{name} {_ms(ms)} ms" for name, ms in parts)
+
+
+def _ms(ms: float | None) -> str:
+    if ms is None:
+        return "-"
+    return f"{ms:.1f}" if ms < 10 else f"{ms:.0f}"
 
 
 def _counts(shares: Sequence[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The key of the first start. Rule: made only on loopback, and only where no key exists yet."""
+"""The key of the first start. Rule: made only on loopback, and only where no admin key was ever made."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _LOOK_AT = 1000  # newest keys that are searched for one that works
 async def ensure_dev_key(ledger: Ledger, data_dir: Path, *, wanted: bool) -> Path | None:
     """The file that holds the development key; None when there is none.
 
-    Written with mode 0600 on the first start, if `wanted` and no key was ever made.
+    Written with mode 0600 on the first start, if `wanted` and no admin key was ever made.
     """
     path = data_dir / FILE
-    if not await ledger.list_keys(1) and wanted:
+    made = any(listed.key.admin for listed in await ledger.list_keys(_LOOK_AT))
+    if wanted and not made:
         new = await ledger.create_key("dev", admin=True)
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

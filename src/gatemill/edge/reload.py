@@ -21,7 +21,7 @@ from gatemill.core.tasks import spawn
 from gatemill.observe.metrics import Labelled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
     from pathlib import Path
 
     from gatemill.core.clock import Clock
@@ -247,15 +247,25 @@ async def _close(transports: Iterable[Transport]) -> None:
 # --- A file that changes ------------------------------------------------------------------------
 
 
-async def watch(
+def watch(
     file: Path, changed: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[None]]
-) -> None:
-    """`changed` is awaited whenever the file is another one than before. Never returns.
+) -> Coroutine[None, None, None]:
+    """`changed` is awaited whenever the file is another one than at this call. Never ends.
 
     It is looked at after every `pause`, and must look the same twice: editors write in steps. Its
     absence is no change: some of them remove it first.
     """
-    seen = before = _look(file)
+    # Not when the coroutine first runs: what changes until then would never be noticed.
+    return _watch(file, changed, pause, _look(file))
+
+
+async def _watch(
+    file: Path,
+    changed: Callable[[], Awaitable[object]],
+    pause: Callable[[], Awaitable[None]],
+    seen: tuple[int, int, int] | None,
+) -> None:
+    before = seen
     while True:
         await pause()
         now = _look(file)

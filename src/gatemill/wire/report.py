@@ -56,8 +56,15 @@ def row(
     }
     for step in STEPS:
         if step in by:
-            values[step] = iso(line["start_s"])
+            at = iso(line["start_s"])
+            values[step] = at[:10] if step == "day" else at
     return {name: values[name] for name in columns(by)}
+
+
+def summary(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The ledger's summary with its money in dollars."""
+    rest = {name: value for name, value in said.items() if name != "cost_microusd"}
+    return {"cost_usd": usd(said["cost_microusd"]), **rest}
 
 
 def as_csv(by: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:

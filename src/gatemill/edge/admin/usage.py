@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from fastapi import Request
@@ -13,14 +13,12 @@ from gatemill.edge.admin.bodies import LIST_MAX, Asked
 from gatemill.ledger.reports import Query
 from gatemill.ledger.usage import Filters
 from gatemill.wire import report
-from gatemill.wire.limits import usd
 from gatemill.wire.moments import iso
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from gatemill.edge.admin.clerk import Clerk
-    from gatemill.ledger.reports import Summary
 
 FILTERS = ("key", "user", "team", "model", "provider")
 _HOURS_MAX = 24 * 366
@@ -54,7 +52,8 @@ def add(app: FastAPI, clerk: Clerk) -> None:
         await clerk.ledger.flushed()
         since_s = until_s - hours * 3_600
         found = await clerk.ledger.reports.summary(since_s, until_s, filters(asked, key_id))
-        return clerk.answer({"object": "usage_summary", "hours": hours, **summary_of(found)})
+        told = report.summary(msgspec.to_builtins(found))
+        return clerk.answer({"object": "usage_summary", "hours": hours, **told})
 
     app.add_api_route("/api/v1/usage", usage, methods=["GET"], **describe.route("usage"))
     app.add_api_route(
@@ -66,10 +65,3 @@ def filters(asked: Asked, key_id: str) -> Filters:
     """Which rows the query asks for, of this key where there is one."""
     said = {name: asked.text(name) for name in FILTERS}
     return Filters(**{**said, "key": key_id})
-
-
-def summary_of(found: Summary) -> dict[str, Any]:
-    """The summary as the API and the command line tell it."""
-    said: dict[str, Any] = msgspec.to_builtins(found)
-    cost = said.pop("cost_microusd")
-    return {"cost_usd": usd(cost), **said}
