@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 import postgres_service
 import redis_service
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gatemill.fake_provider.server import FakeProvider
 
 CALLERS = 500
+TURNS_MAX = 5
 CALL_MICROUSD = 1001  # one prompt token at 1, 100 answer tokens at 10
 # For 100 calls, with room for the worst case of the last one (its bytes as tokens), not for 101.
 BUDGET_MICROUSD = 100 * CALL_MICROUSD + 900
@@ -72,16 +74,20 @@ async def _spent(data_dir: Path, database: str | None) -> tuple[int, int]:
         await ledger.close()
 
 
-@pytest.mark.parametrize("limits", ["budget", "limit"])
-@pytest.mark.parametrize("processes", [1, 3])
-async def test_500_callers_at_once_get_100_answers(
-    tmp_path: Path,
-    fake: FakeProvider,
-    say: Callable[[str], None],
-    processes: int,
-    limits: str,
-):
-    """One process counts in memory and writes to SQLite, three share Redis and Postgres."""
+class Outcome(Struct):
+    """How 500 callers were answered, and what it cost."""
+
+    statuses: Counter[int]
+    spent_microusd: int
+    rows: int
+    calls: int  # of the provider
+    was_whole: bool  # Redis answered in time all the while
+
+
+async def _outcome(folder: Path, fake: FakeProvider, limits: str, processes: int) -> Outcome:
+    """One process counts in memory and writes to SQLite, several share Redis and Postgres."""
+    await asyncio.to_thread(folder.mkdir)
+    fake.journal.clear()
     with ExitStack() as stack:
 
         async def enter(context):
@@ -95,20 +101,35 @@ async def test_500_callers_at_once_get_100_answers(
         config = CONFIG.format(fake=fake.url, limits=LIMITS[limits], stores=stores)
         with ExitStack() as running:
             servers = [
-                await asyncio.to_thread(running.enter_context, serve(tmp_path, config))
+                await asyncio.to_thread(running.enter_context, serve(folder, config))
                 for _ in range(processes)
             ]
             statuses = await _statuses(servers)
             await asyncio.to_thread(running.close)
-        spent, rows = await _spent(tmp_path / "data", database)
+        spent, rows = await _spent(folder / "data", database)
         await asyncio.to_thread(stack.close)
-    passed = statuses[200]
-    assert statuses == {200: passed, 429: CALLERS - passed}
-    assert rows == len(fake.journal) == passed
-    assert spent == passed * CALL_MICROUSD
-    if limits == "limit":
-        assert passed == 100
-    else:
-        assert 98 <= passed <= 100
-        assert spent <= BUDGET_MICROUSD
-    say(f"{processes} process(es), {limits}: {passed} of {CALLERS} answered, ${spent / 1e6} spent")
+    was_whole = "redis_away" not in [line["event"] for line in servers[0].lines()]
+    return Outcome(statuses, spent, rows, len(fake.journal), was_whole)
+
+
+@pytest.mark.parametrize("limits", ["budget", "limit"])
+@pytest.mark.parametrize("processes", [1, 3])
+async def test_500_callers_at_once_get_100_answers(
+    tmp_path: Path, fake: FakeProvider, say: Callable[[str], None], processes: int, limits: str
+):
+    for turn in range(TURNS_MAX):
+        got = await _outcome(tmp_path / str(turn), fake, limits, processes)
+        passed = got.statuses[200]
+        # These hold whatever Redis does.
+        assert got.rows == got.calls == passed
+        assert got.spent_microusd == passed * CALL_MICROUSD
+        if limits == "budget":
+            assert got.spent_microusd <= BUDGET_MICROUSD
+        if got.was_whole:
+            break
+    # On a machine so busy that Redis is silent for 50 ms, it counts as away: tests/chaos/test_redis_away.py.
+    assert got.was_whole
+    assert got.statuses == {200: passed, 429: CALLERS - passed}
+    assert 98 <= passed <= 100 if limits == "budget" else passed == 100
+    dollars = got.spent_microusd / 1e6
+    say(f"{processes} process(es), {limits}: {passed} of {CALLERS} answered, ${dollars} spent")

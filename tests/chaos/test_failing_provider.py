@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 CALLERS = 50
 REQUESTS = 2000
 WORDS = 40
-# {first} fails, {second} answers. Timeouts are short, so that a hanging provider costs no minutes.
+# The failing provider has short timeouts, so that a hanging one costs no minutes. The good one has
+# none of them: a machine that stands still for a moment is no failure.
 CONFIG = """
 [providers.up]
 kind = "openai"
@@ -29,13 +30,17 @@ base_url = "{fake}/v1"
 api_key = "sk-up"
 timeout = {{ first_token_s = 0.4, between_chunks_s = 0.4 }}
 breaker = {{ {breaker} }}
+[providers.well]
+kind = "openai"
+base_url = "{fake}/v1"
+api_key = "sk-well"
 [models.chain]
 targets = ["up/{first}"]
 fallbacks = ["good"]
 [models.alone]
 targets = ["up/{first}"]
 [models.good]
-targets = ["up/fake+words={words}"]
+targets = ["well/fake+words={words}"]
 """
 # The defaults, and one that never opens: then only the retry budget protects the provider.
 BREAKERS = {"default": "window_s = 30", "never opens": "attempts_min = 1000000"}

@@ -79,9 +79,9 @@ async def test_the_api_speaks_problem_json(gate, asked):
 
 
 async def test_failures_of_the_provider_have_our_words_and_tell_when_to_retry(gate, asked):
-    answer = await asked(post(gate, body("up/fake+status=503+retry-after=7")))
+    answer = await asked(post(gate, body("up/fake+status=503+retry-after=30")))
     assert (answer.status, answer.code) == (503, "upstream_overloaded")
-    assert answer.headers["retry-after"] == "7"
+    assert answer.headers["retry-after"] == "30"
     answer = await asked(post(gate, body("up/fake+auth")))
     assert (answer.status, answer.code) == (502, "upstream_auth_failed")
 

@@ -191,10 +191,10 @@ async def test_a_bad_key_is_401_and_nothing_else_is(town):
 async def test_retry_after_reaches_the_sdk(client):
     with pytest.raises(openai.RateLimitError) as caught:
         await client.chat.completions.create(
-            model="open/fake+status=429+retry-after=7", messages=HELLO
+            model="open/fake+status=429+retry-after=30", messages=HELLO
         )
-    assert caught.value.response.headers["retry-after"] == "7"
-    assert caught.value.response.headers["retry-after-ms"] == "7000"
+    assert caught.value.response.headers["retry-after"] == "30"
+    assert caught.value.response.headers["retry-after-ms"] == "30000"
 
 
 async def test_the_sdk_does_not_repeat_what_cannot_succeed(town):
