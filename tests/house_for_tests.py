@@ -55,6 +55,7 @@ async def opened(tmp_path: Path, config: str = "", **environ: str) -> AsyncItera
     key_path = await ensure_dev_key(ledger, loaded.settings.data_dir, wanted=True)
     assert key_path is not None
     home = house.build(loaded, ledger, clock, (writer, False))
+    await home.open()
     shown = application.Shown(healthy=ledger.healthy, open_metrics=True)
     app = application.build(shown, with_docs=True)
     door = shown.door = make_door(home, loaded.settings, app, public=False)

@@ -13,11 +13,12 @@ from gatemill.core.errors import (
     BudgetSpent,
     GatemillError,
     InvalidValue,
+    LimitsUnavailable,
     PriceUnknown,
     RateLimited,
     UpstreamTimeout,
 )
-from gatemill.core.limits import Budget, Kind, Limits, rules
+from gatemill.core.limits import Budget, Kind, Limits, Refusal, rules
 from gatemill.core.ports import Incoming
 from gatemill.gateway.standing import headers
 from gateway_parts import PRICE, SECRET, Stage, asking, route
@@ -264,3 +265,33 @@ async def test_a_picture_is_held_by_the_settings_and_not_by_its_bytes():
     content = [{"type": "image_url", "image_url": {"url": data}}]
     body = asking(messages=[{"role": "user", "content": content}])
     assert stage.admission.prompt_most(body) == len(body) - len(data) + 50
+
+
+class Away:
+    """A limiter whose shared counters are away for so many questions."""
+
+    def __init__(self, limiter, times: int) -> None:
+        self._limiter = limiter
+        self._times = times
+
+    async def admit(self, wanted):
+        if self._times:
+            self._times -= 1
+            return Refusal(wanted.rules[0], 1.0, unavailable=True)
+        return await self._limiter.admit(wanted)
+
+
+async def test_counters_that_are_away_for_a_moment_are_not_noticed():
+    stage = stage_with(day(1_000_000), answer(USED))
+    stage.admission.limiter = Away(stage.limiter, 3)
+    reply = await stage.ask(body=asking(max_tokens=50))
+    assert reply.call.hold is not None
+
+
+async def test_counters_that_stay_away_refuse_a_hard_budget_after_a_second():
+    stage = stage_with(day(1_000_000), answer(USED))
+    stage.admission.limiter = Away(stage.limiter, 1000)
+    with pytest.raises(LimitsUnavailable) as caught:
+        await stage.ask(body=asking(max_tokens=50))
+    assert caught.value.retry_after_s == 1.0
+    assert stage.clock.monotonic_s() == pytest.approx(1.0)

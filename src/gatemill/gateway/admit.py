@@ -39,6 +39,7 @@ N = TypeVar("N")
 
 BUNDLES_MAX = 100_000  # keys whose rules are remembered; then they are put together anew
 WAITING_MAX = 512  # requests that wait for money which others hold; more are refused at once
+AWAY_S = 1.0  # patience with shared counters, of a request that must not be guessed
 _PAUSE_S = 0.02  # before money is asked for again; it doubles
 _PAUSE_S_MAX = 0.5
 _NO_OUTPUT = frozenset(("embeddings", "count_tokens"))
@@ -174,16 +175,17 @@ class Admission:
     async def wait(self, wanted: Wanted, refusal: Refusal, deadline_s: float) -> Hold | Refusal:
         """The hold, once requests under way give back what they do not need; or the last refusal.
 
-        Waits at most `reserve.wait_s`, and not beyond `deadline_s` seconds from now.
+        Waits at most `reserve.wait_s`, `AWAY_S` for counters that are away, and not beyond
+        `deadline_s` seconds from now.
         """
         if self.waiting >= WAITING_MAX:
             return refusal
         self.waiting += 1
-        left_s = min(self._amounts.wait_s, deadline_s)
+        left_s = min(AWAY_S if refusal.unavailable else self._amounts.wait_s, deadline_s)
         pause_s = _PAUSE_S
         answer: Hold | Refusal = refusal
         try:
-            while left_s > 0 and isinstance(answer, Refusal) and _is_held(answer):
+            while left_s > 0 and isinstance(answer, Refusal) and _may_pass(answer):
                 nap_s = min(left_s, pause_s * (0.5 + self._rng()))
                 await self._sleep(nap_s)
                 left_s -= nap_s
@@ -212,7 +214,7 @@ async def admit(admission: Admission, call: Call, chosen: Plan, now_s: float) ->
         return
     wanted = admission.wanted(bundle, call, chosen)
     answer = await admission.limiter.admit(wanted)
-    if answer.__class__ is Refusal and _is_held(answer):
+    if answer.__class__ is Refusal and _may_pass(answer):
         answer = await admission.wait(wanted, answer, call.deadline_s - now_s)
     if isinstance(answer, Refusal):
         raise admission.refuse(answer)
@@ -227,8 +229,9 @@ def _remember(table: dict[N, Bundle], name: N, bundle: Bundle) -> None:
     table[name] = bundle
 
 
-def _is_held(refusal: Refusal) -> bool:
-    return refusal.by_holds and refusal.rule.kind is Kind.BUDGET
+def _may_pass(refusal: Refusal) -> bool:
+    """A short wait may help: money comes back, or the shared counters do."""
+    return refusal.unavailable or (refusal.by_holds and refusal.rule.kind is Kind.BUDGET)
 
 
 def _worst(chosen: Plan, prompt: int, output: int, *, hard: bool) -> int:
