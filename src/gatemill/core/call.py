@@ -1,6 +1,7 @@
 """The few things that travel: Key, Head, Target, Call, Attempt, Usage, Reply.
 
-Rule: data only. One `Call` per request, from the door to the ledger; nothing wraps it.
+Rule: data only. One `Call` per request, from the door to the ledger; nothing wraps it. What lives for
+one request is not tracked by the garbage collector (gc=False): nothing in it leads back to it.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Key(Struct, frozen=True):
     above: tuple[tuple[str, str, Limits], ...] = ()
 
 
-class Head(Struct):
+class Head(Struct, gc=False):
     """What the gateway reads of a body; the rest stays bytes."""
 
     model: str
@@ -138,7 +139,7 @@ class TargetSettings(Struct, frozen=True):
     refuse_hints: bool = False  # unsupported harmless parameters are refused instead of reported
 
 
-class Attempt(Struct):
+class Attempt(Struct, gc=False):
     """One try at one target. Written by upstream/attempt, read by gateway/settle."""
 
     target: Target
@@ -153,7 +154,7 @@ class Attempt(Struct):
     slot: int = -1  # where the ledger keeps it in case we die; -1: nowhere
 
 
-class Call(Struct):
+class Call(Struct, gc=False):
     """One request on its way. Written by each stage in turn, read by the next."""
 
     id: str
@@ -172,6 +173,7 @@ class Call(Struct):
     seed: str = ""  # what weighted choices hash: the caller's X-Request-Id, else our own id
     hold: Hold | None = None  # what admission reserved
     reserve_microusd: int = 0  # of that, the money for one attempt
+    besides_microusd: int = 0  # spent on its behalf in rows of their own: the vector of its prompt
     output_cap: int | None = None  # output tokens to ask for where a hard budget must bound them
     label: str = ""  # the configured name that answers: the metric label
     replayed: bool = False  # the answer is that of an earlier request with the same Idempotency-Key
@@ -233,7 +235,7 @@ class UsageRow(Struct, frozen=True, array_like=True):
         return self.output_tokens + self.reasoning_tokens + self.output_audio_tokens
 
 
-class Reply(Struct):
+class Reply(Struct, gc=False):
     """What the door sends back: a body, or a stream."""
 
     call: Call

@@ -57,7 +57,7 @@ class Rule(Struct, frozen=True):
     alert_at: tuple[float, ...] = ()
 
 
-class Wanted(Struct):
+class Wanted(Struct, gc=False):
     """What one request asks of all its rules at once."""
 
     hold_id: str  # the request's id: unique
@@ -80,7 +80,7 @@ class Standing(NamedTuple):
         return max(0, self.rule.most - self.used)
 
 
-class Hold(Struct):
+class Hold(Struct, gc=False):
     """What a request was given. It is settled exactly once."""
 
     id: str

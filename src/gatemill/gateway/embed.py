@@ -5,6 +5,7 @@ Rule: it is planned, sent and billed like any other, to the key of the call that
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gatemill.core.call import Call, Head
-from gatemill.core.errors import GatemillError, UpstreamBadReply
+from gatemill.core.errors import ClientGone, GatemillError, UpstreamBadReply
 from gatemill.gateway import parts
 from gatemill.gateway.plan import plan
 from gatemill.gateway.settle import settle
@@ -68,9 +69,12 @@ class Embedder:
         except GatemillError as error:
             failure = error
             raise
+        except asyncio.CancelledError:
+            failure = ClientGone("The caller hung up.")
+            raise
         finally:
             caller = parts.Caller(secret=None, started_s=own.started_s)
-            settle(gateway, own, caller, failure)
+            call.besides_microusd += settle(gateway, own, caller, failure) or 0
         try:
             return _decode(reply.body).data[0].embedding
         except (msgspec.MsgspecError, IndexError) as error:

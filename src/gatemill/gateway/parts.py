@@ -60,7 +60,7 @@ class Gateway(Struct, frozen=True, weakref=True):
     version: str  # of the configuration: the first 12 hex digits of its SHA-256
 
 
-class Caller(Struct):
+class Caller(Struct, gc=False):
     """What the door knows of a request besides its body."""
 
     secret: bytes | None

@@ -60,7 +60,7 @@ class Considered(Struct, frozen=True, omit_defaults=True):
     note: str = ""  # "ejected", "context too small", "fallback"
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True, gc=False):
     """What will be tried, and why."""
 
     route: Route  # the one that was asked for: metric label, limits, cache

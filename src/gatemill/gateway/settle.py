@@ -25,7 +25,7 @@ def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | 
     """The cost of the whole call in micro-dollars; None when a price is unknown."""
     ended_s = gateway.now()
     total: int | None = 0
-    spent = tokens = 0
+    spent, tokens = call.besides_microusd, 0
     upstream_s = 0.0
     row: UsageRow | None = None
     hold = call.hold

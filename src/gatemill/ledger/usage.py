@@ -105,7 +105,8 @@ def recent(database: Database, limit: int, filters: Filters = ALL) -> list[Usage
 
 def of_request(database: Database, request_id: str) -> list[UsageRow]:
     """The attempts of one request in their order; none for an unknown id."""
-    return _rows(database.rows(_REQUEST, {"request_id": request_id, "limit": RECENT_MAX}))
+    ids = {name: f"{request_id}-{number}" for number, name in enumerate(_REQUEST.params, 1)}
+    return _rows(database.rows(_REQUEST, ids))
 
 
 def totals(database: Database, since_s: float, until_s: float) -> list[Total]:

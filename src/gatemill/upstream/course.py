@@ -54,7 +54,7 @@ class _Failed(Struct):
     with_next_key: bool
 
 
-class Course(Struct):
+class Course(Struct, gc=False):
     """One call on its way through its targets; made for the call, gone with it."""
 
     targets: Sequence[Target]

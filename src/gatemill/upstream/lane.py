@@ -42,7 +42,7 @@ class LaneSettings(Struct, frozen=True):
     wait_s: float = 30.0
 
 
-class Slot(Struct, eq=False):
+class Slot(Struct, eq=False, gc=False):
     """One attempt's place in a lane, from before it is sent until its answer has ended."""
 
     lane: Lane

@@ -79,12 +79,14 @@ WHERE (CAST(:key AS TEXT) = '' OR key_id = :key)
 ORDER BY at DESC, attempt_id DESC LIMIT :limit;
 
 -- request_usage --
--- The attempts of one request, in their order.
+-- The attempts of one request, in their order; there are at most ten.
 SELECT attempt_id, request_id, attempt, at, key_id, operation, model, provider, target_model, stream,
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
     first_token_ms, user_id, team_id, cache, version, unsettled, decision
-FROM usage WHERE request_id = :request_id ORDER BY attempt, attempt_id LIMIT :limit;
+FROM usage WHERE attempt_id IN (
+    :first, :second, :third, :fourth, :fifth, :sixth, :seventh, :eighth, :ninth, :tenth
+) ORDER BY attempt;
 
 -- total_usage --
 -- Sums per key and model over a span of time, the dearest first. A request with several attempts

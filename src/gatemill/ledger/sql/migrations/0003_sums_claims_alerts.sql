@@ -15,9 +15,7 @@ ALTER TABLE usage ADD COLUMN decision TEXT NOT NULL DEFAULT '';
 
 ALTER TABLE usage ADD COLUMN written_s DOUBLE PRECISION NOT NULL DEFAULT 0;
 
--- One request is looked up by its id; there are never many unsettled rows.
-CREATE INDEX usage_by_request ON usage (request_id);
-
+-- There are never many unsettled rows. A request needs no index: its attempts are `<id>-1` and so on.
 CREATE INDEX usage_unsettled ON usage (written_s) WHERE unsettled;
 
 -- Sums of usage rows with equal labels over one minute (span_s 60) and over one day, UTC (86400).
