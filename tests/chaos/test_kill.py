@@ -48,8 +48,8 @@ def _ask(connection: http.client.HTTPConnection, key: str, *, stream: bool) -> s
         json.dumps(body),
         {"authorization": f"Bearer {key}", "content-type": "application/json"},
     )
-    answer = connection.getresponse()
-    answer.read()
+    with connection.getresponse() as answer:  # closed, also when the server dies within it
+        answer.read()
     assert answer.status == 200
     return answer.headers["x-request-id"]
 

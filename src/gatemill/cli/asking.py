@@ -68,8 +68,8 @@ def _send(
         headers["content-type"] = "application/json"
     try:
         connection.request(method, parts.path.rstrip("/").removesuffix("/v1") + path, body, headers)
-        answer = connection.getresponse()
-        data = answer.read(ANSWER_BYTES_MAX)
+        with connection.getresponse() as answer:
+            data = answer.read(ANSWER_BYTES_MAX)
     except (OSError, HTTPException) as error:
         fix = "gatemill serve, or name another gateway with --url"
         raise Failure(f"no gateway answers at {url}", fix=fix) from error

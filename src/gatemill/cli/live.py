@@ -138,9 +138,9 @@ def _status(url: str, provider: Provider) -> int:
         connection.connect()
         connection.sock.settimeout(ANSWER_TIMEOUT_S)
         connection.request("GET", target, headers=_headers(provider))
-        answer = connection.getresponse()
-        answer.read(_DRAIN_BYTES)
-        return answer.status
+        with connection.getresponse() as answer:
+            answer.read(_DRAIN_BYTES)
+            return answer.status
     finally:
         connection.close()
 

@@ -31,8 +31,8 @@ def listed(base_url: str) -> list[Listed]:
         connection.connect()
         connection.sock.settimeout(ANSWER_TIMEOUT_S)
         connection.request("GET", f"{parts.path}/models", headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        body = answer.read(LIST_BYTES_MAX)
+        with connection.getresponse() as answer:
+            body = answer.read(LIST_BYTES_MAX)
         return msgspec.json.decode(body, type=_List).data if answer.status == 200 else []
     except (OSError, HTTPException, ValueError):  # msgspec's errors are ValueErrors
         return []
