@@ -52,15 +52,21 @@ class Gateway:
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname, parts.port
         self._root = parts.path.rstrip("/").removesuffix("/v1")
-        self._headers = {"content-type": "application/json", "accept": "*/*"}
+        # One answer a connection: it is closed with the answer.
+        self._headers = {
+            "content-type": "application/json",
+            "accept": "*/*",
+            "connection": "close",
+        }
         if key:
             self._headers["authorization"] = f"Bearer {key}"
 
     def models(self) -> list[str]:
         """The names of GET /v1/models. Raises Failure."""
-        answer = self._answer("GET", "/v1/models", None)
+        with self._answer("GET", "/v1/models", None) as answer:
+            data = answer.read(ANSWER_BYTES_MAX)
         try:
-            return [one["id"] for one in msgspec.json.decode(answer.read(ANSWER_BYTES_MAX))["data"]]
+            return [one["id"] for one in msgspec.json.decode(data)["data"]]
         except (msgspec.DecodeError, KeyError, TypeError) as error:
             raise Failure(f"{self._url} is no Gatemill", fix="check --url") from error
 
@@ -77,11 +83,12 @@ class Gateway:
         summary.request_id = answer.headers.get("x-request-id", "")
         summary.model = answer.headers.get("x-gatemill-model", model)
         try:
-            for line in iter(lambda: answer.readline(LINE_BYTES_MAX), b""):
-                for piece in _read(line.strip(), summary):
-                    if summary.first_token_ms is None:
-                        summary.first_token_ms = (time.monotonic() - started_s) * 1000
-                    yield piece
+            with answer:
+                for line in iter(lambda: answer.readline(LINE_BYTES_MAX), b""):
+                    for piece in _read(line.strip(), summary):
+                        if summary.first_token_ms is None:
+                            summary.first_token_ms = (time.monotonic() - started_s) * 1000
+                        yield piece
         except (OSError, HTTPException) as error:
             raise Failure(f"the stream broke off: {error}", fix="try again") from error
         summary.total_ms = (time.monotonic() - started_s) * 1000
@@ -96,10 +103,12 @@ class Gateway:
             connection.request(method, f"{self._root}{path}", body, self._headers)
             answer = connection.getresponse()
         except (OSError, HTTPException) as error:
+            connection.close()
             fix = "gatemill serve, or name another gateway with --url"
             raise Failure(f"no gateway answers at {self._url}", fix=fix) from error
         if answer.status != 200:
-            raise _refusal(answer)
+            with answer:
+                raise _refusal(answer)
         return answer
 
 
