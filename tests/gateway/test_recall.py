@@ -250,7 +250,7 @@ async def test_a_store_that_gives_another_questions_answer_is_not_believed():
 )
 async def test_bytes_in_the_store_that_nobody_wrote_are_a_miss(value):
     stage = Stage()
-    digest, _ = await stage.recall.state(stage.route, asking(), "v")
+    digest, _, _ = await stage.recall.state(stage.route, asking(), "v")
     stage.store.put(bytes.fromhex(digest), value, 100)
     await stage.answered(asking())
 
@@ -411,7 +411,7 @@ async def test_the_state_of_a_question_is_told_without_asking():
     stage = Stage(ttl_s=60, stale_s=60)
 
     async def state(call):
-        return await stage.recall.state(stage.route, call, "v")
+        return (await stage.recall.state(stage.route, call, "v"))[:2]
 
     digest, found = await state(asking())
     assert (len(digest), found) == (64, "absent")

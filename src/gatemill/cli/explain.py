@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _INPUT_CHARS_MAX = 33_554_432
 
 
-def explain(  # noqa: PLR0913, PLR0917 - one for each option
+def explain(
     request: Annotated[
         str, typer.Argument(metavar="FILE", help="A request's JSON body; - is standard input.")
     ] = "",

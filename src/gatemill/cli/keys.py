@@ -35,7 +35,7 @@ User = Annotated[str | None, typer.Option(help="User whose it is; '' is nobody."
 
 
 @app.command("create")
-def create(  # noqa: PLR0913, PLR0917 - one for each option
+def create(
     name: Annotated[str, typer.Argument(help="What the key is for; shown in lists and reports.")],
     models: Annotated[
         str, typer.Option(help="Model names or patterns the key may use, with commas between.")
@@ -103,7 +103,7 @@ def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False)
 
 
 @app.command("set")
-def change(  # noqa: PLR0913, PLR0917 - one for each option
+def change(
     key_id: KeyId,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
     models: Annotated[str | None, typer.Option(help="Other models, with commas between.")] = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from gatemill.cli import serving
 from gatemill.cli.failure import Failure
@@ -27,19 +26,14 @@ def run(arguments: list[str] | None = None) -> None:
         from gatemill.cli.commands import app
 
         app(args=given, prog_name="gatemill")
-    except Failure as failure:
-        _end(failure, debug=debug)
-    except GatemillError as error:
-        _end(Failure(error.message), debug=debug)
+    except (Failure, GatemillError) as error:
+        if debug:
+            raise
+        failure = error if isinstance(error, Failure) else Failure(error.message)
+        complain(failure)
+        raise SystemExit(failure.code) from None
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has gone; nothing more can be said
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-def _end(failure: Failure, *, debug: bool) -> Any:
-    if debug:
-        raise  # noqa: PLE0704 - called from an except block
-    complain(failure)
-    raise SystemExit(failure.code) from None

@@ -11,6 +11,7 @@ import os
 import select
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,9 +148,10 @@ def _import_lean() -> None:
     """
     if "rich" in sys.modules:
         return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # Python's way to say: not importable
+    not_importable: Any = None  # what Python takes for it in this table
+    sys.modules["rich"] = not_importable
     try:
-        import structlog  # noqa: F401 - imported for its effect
+        import_module("structlog")
     finally:
         del sys.modules["rich"]
 

@@ -24,7 +24,7 @@ app = typer.Typer(
 
 
 @app.command("create")
-def create(  # noqa: PLR0913, PLR0917 - one for each option
+def create(
     team_id: TeamId,
     name: Name = None,
     rpm: Rpm = None,
@@ -69,7 +69,7 @@ def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False)
 
 
 @app.command("set")
-def change(  # noqa: PLR0913, PLR0917 - one for each option
+def change(
     team_id: TeamId,
     name: Name = None,
     rpm: Rpm = None,

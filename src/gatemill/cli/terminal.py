@@ -23,7 +23,7 @@ _PIPE_COLUMNS = 10_000  # for output that is no terminal: a program reads it, no
 
 def environment() -> Mapping[str, str]:
     """The process's environment."""
-    return os.environ  # noqa: TID251 - the one place that reads it
+    return os.environ
 
 
 def settings(

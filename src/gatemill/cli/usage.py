@@ -39,7 +39,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def report(  # noqa: PLR0913, PLR0917 - one for each option
+def report(
     context: typer.Context,
     by: Annotated[str, typer.Option(help=f"With commas between: {_BY}.")] = "model",
     since: Annotated[str, typer.Option(help="7d, 12h, a date, or a time in UTC.")] = "7d",
@@ -79,7 +79,7 @@ def report(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 @app.command("summary")
-def summary(  # noqa: PLR0913, PLR0917 - one for each option
+def summary(
     hours: Annotated[int, typer.Option(min=1, max=8784, help="How far back.")] = 24,
     key: Key = "",
     user: User = "",

@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 @app.command("create")
-def create(  # noqa: PLR0913, PLR0917 - one for each option
+def create(
     user_id: UserId,
     name: Name = None,
     team: Team = None,
@@ -79,7 +79,7 @@ def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False)
 
 
 @app.command("set")
-def change(  # noqa: PLR0913, PLR0917 - one for each option
+def change(
     user_id: UserId,
     name: Name = None,
     team: Team = None,

@@ -117,7 +117,7 @@ class _Running:
         shown = application.Shown(healthy=ledger.healthy, open_metrics=not public)
         app = application.build(shown, with_docs=settings.server.openapi)
         door = shown.door = make_door(home, settings, app, public=public)
-        adopt = partial(_adopt, door, app, public)
+        adopt = partial(_adopt, door, app, public=public)
         tools = (self._clock, self._output)
         reloader = shown.reloader = Reloader((home, draft), source, door, adopt, tools)
         listeners = await self._listen(door, settings.server)
@@ -228,7 +228,7 @@ def make_door(home: house.House, settings: Settings, app: FastAPI, *, public: bo
     )
 
 
-def _adopt(door: Door, app: FastAPI, public: bool, settings: Settings) -> None:  # noqa: FBT001
+def _adopt(door: Door, app: FastAPI, settings: Settings, *, public: bool) -> None:
     """Other settings hold for what comes through the door from now on."""
     door.limits = _limits(settings)
     door.hosts = _hosts(settings, public=public)

@@ -185,7 +185,7 @@ class Admission:
         pause_s = _PAUSE_S
         answer: Hold | Refusal = refusal
         try:
-            while left_s > 0 and isinstance(answer, Refusal) and _may_pass(answer):
+            while left_s > 0 and isinstance(answer, Refusal) and may_pass(answer):
                 nap_s = min(left_s, pause_s * (0.5 + self._rng()))
                 await self._sleep(nap_s)
                 left_s -= nap_s
@@ -214,7 +214,7 @@ async def admit(admission: Admission, call: Call, chosen: Plan, now_s: float) ->
         return
     wanted = admission.wanted(bundle, call, chosen)
     answer = await admission.limiter.admit(wanted)
-    if answer.__class__ is Refusal and _may_pass(answer):
+    if answer.__class__ is Refusal and may_pass(answer):
         answer = await admission.wait(wanted, answer, call.deadline_s - now_s)
     if isinstance(answer, Refusal):
         raise admission.refuse(answer)
@@ -229,7 +229,7 @@ def _remember(table: dict[N, Bundle], name: N, bundle: Bundle) -> None:
     table[name] = bundle
 
 
-def _may_pass(refusal: Refusal) -> bool:
+def may_pass(refusal: Refusal) -> bool:
     """A short wait may help: money comes back, or the shared counters do."""
     return refusal.unavailable or (refusal.by_holds and refusal.rule.kind is Kind.BUDGET)
 

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gatemill.core.call import Usage
-from gatemill.core.errors import CacheMiss, CircuitOpen, GatemillError, UnsupportedParameter
+from gatemill.core.errors import CacheMiss, CircuitOpen, GatemillError
 from gatemill.core.limits import Kind, Refusal
 from gatemill.core.money import microusd
 from gatemill.gateway import standing
-from gatemill.gateway.admit import error_of
-from gatemill.gateway.flights import Kept
+from gatemill.gateway.admit import error_of, may_pass
 from gatemill.gateway.identify import identify
 from gatemill.gateway.pipeline import answers_of, read
 from gatemill.gateway.plan import plan
 from gatemill.policy import reserve, tokens
 from gatemill.policy.price import cost_pico
-from gatemill.upstream.attempt import speaks
+from gatemill.upstream.attempt import outgoing
 from gatemill.upstream.lane import Lane
 from gatemill.wire import cache_control, fields
 from gatemill.wire.body import check
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 _OPERATIONS = {"messages": "chat", "prompt": "completions", "input": "responses"}
 _OPERATIONS |= {"text": "inference"}
-_kept = msgspec.msgpack.Decoder(Kept).decode
 
 
 def operation_of(body: bytes) -> str:
@@ -139,26 +137,6 @@ def _goes_to(targets: Sequence[Target], now_s: float) -> Target:
     )
 
 
-def _write(surface: Surface, call: Call, target: Target) -> None:
-    """The target's request can be written; `call.reported` is what it has no place for.
-
-    Raises what an attempt would raise before it sends a byte.
-    """
-    call.reported = ()
-    if speaks(target, call.operation):
-        streams = target.settings.stream_usage
-        surface.native(call.body, call.head, target.model, stream_usage=streams)
-        return
-    chat = surface.to_chat(call.body, call)
-    _, hints = target.dialect.encode(chat, call, target)
-    call.reported = (*call.reported, *hints)
-    if call.reported and target.settings.refuse_hints:
-        name = call.reported[0]
-        raise UnsupportedParameter(
-            f"`{name}` cannot be carried over to this model. Leave it out.", param=name
-        )
-
-
 # --- What it would cost, and whether it may --------------------------------------------------------
 
 
@@ -189,9 +167,7 @@ async def _limits(gateway: Gateway, call: Call, chosen: Plan) -> Json:
     levels = await admission.limiter.levels(bundle.rules, wanted.unix_s)
     said["limits"] = [_level(level) for level in levels]
     if isinstance(answer, Refusal):
-        # Money that others hold is waited for, `reserve.wait_s` long.
-        waits = answer.by_holds and answer.rule.kind is Kind.BUDGET
-        said["outcome"] = {**_refused(error_of(answer)), "waits_first": waits}
+        said["outcome"] = {**_refused(error_of(answer)), "waits_first": may_pass(answer)}
     return said
 
 
@@ -241,12 +217,7 @@ async def _cache(gateway: Gateway, call: Call, chosen: Plan, caller: Caller) -> 
     """The key, and what is kept there: "off", "never", "absent", "fresh" or "stale"."""
     if chosen.route.cache is None:
         return {"state": "off"}
-    digest, state = await gateway.recall.state(chosen.route, call, answers_of(chosen))
-    age_s: float | None = None
-    if state in ("fresh", "stale"):
-        value = await gateway.recall.store.get(bytes.fromhex(digest))
-        if value is not None:
-            age_s = max(0.0, gateway.clock.unix_s() - _kept(value).at_s)
+    digest, state, age_s = await gateway.recall.state(chosen.route, call, answers_of(chosen))
     return {"state": state, "key": digest or None, "age_s": age_s}
 
 
@@ -265,7 +236,7 @@ def _outcome(
         raise CacheMiss("There is no kept answer. Ask without `Cache-Control: only-if-cached`.")
     try:
         target = _goes_to(chosen.targets, now_s)
-        _write(surface, call, target)
+        outgoing(target, surface, call, ())
     except GatemillError as error:
         is_kept = is_asked and control.reads and state in ("fresh", "stale")
         if not (is_kept and error.falls_back and chosen.route.stale_last):

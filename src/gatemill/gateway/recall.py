@@ -138,18 +138,17 @@ class Recall:
         table = {} if self._joinable(question) else self._flights
         return await self._lead(question, Flight(question.flight_key, table))
 
-    async def state(self, route: Route, call: Call, version: str) -> tuple[str, str]:
-        """The digest in hex and "fresh", "stale", "absent" or "never", for explaining."""
+    async def state(self, route: Route, call: Call, version: str) -> tuple[str, str, float | None]:
+        """For explaining: the digest in hex; "fresh", "stale", "absent" or "never"; the age in seconds."""
         question = _question(route, call, cache_control.ANYTHING, version, _never)
         if question is None:
-            return "", "never"
+            return "", "never", None
         kept = await self._load(question.digest)
-        age_s = self._age_s(kept) if kept is not None else float("inf")
         cache = question.cache
-        found = "absent"
-        if age_s < cache.ttl_s + cache.stale_s:
-            found = "fresh" if age_s < cache.ttl_s else "stale"
-        return question.digest.hex(), found
+        age_s = None if kept is None else self._age_s(kept)
+        if age_s is None or age_s >= cache.ttl_s + cache.stale_s:
+            return question.digest.hex(), "absent", None
+        return question.digest.hex(), "fresh" if age_s < cache.ttl_s else "stale", age_s
 
     # --- Kept answers ---------------------------------------------------------------------------------
 
@@ -266,7 +265,7 @@ class Recall:
             reply.stream = self._recorded(question, flight, reply.stream)
             return reply
         now_s = self._clock.unix_s()
-        kept = Kept(question.digest, now_s, False, call.reported, reply.body)  # noqa: FBT003
+        kept = Kept(question.digest, now_s, streams=False, reported=call.reported, body=reply.body)
         flight.give(Outcome(kept))
         if is_complete(call.operation, reply.body, call.finish):
             self._keep(question, kept)
@@ -291,7 +290,13 @@ class Recall:
         call = question.call
         if events is None or not is_complete_stream(call.operation, events, call.head.choices):
             return
-        kept = Kept(question.digest, self._clock.unix_s(), True, call.reported, events)  # noqa: FBT003
+        kept = Kept(
+            question.digest,
+            self._clock.unix_s(),
+            streams=True,
+            reported=call.reported,
+            body=events,
+        )
         self._keep(question, kept)
 
     # --- Prompts that mean the same -------------------------------------------------------------------

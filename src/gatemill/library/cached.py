@@ -124,7 +124,7 @@ class _Memory:
                 self._recall.stale += 1
                 return self._decode(stale.body)
             body, result = self._through_json(value)
-            kept = Kept(digest, self._clock.unix_s(), False, (), body)  # noqa: FBT003
+            kept = Kept(digest, self._clock.unix_s(), streams=False, reported=(), body=body)
             flight.give(Outcome(kept))
             is_answered = True
         finally:

@@ -158,7 +158,7 @@ async def open_house(
     secret, its limits and budgets hold; without, the program itself calls, under the id "library".
     Raises ConfigErrors, LedgerUnavailable, InvalidValue and OSError.
     """
-    variables = os.environ if environ is None else environ  # noqa: TID251 - this is a door
+    variables = os.environ if environ is None else environ
     flags = {name.replace("__", "."): value for name, value in settings.items()}
     path = None if config is None else Path(config)
     loaded = await asyncio.to_thread(load, path, variables, flags, lister=None)

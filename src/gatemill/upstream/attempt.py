@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gatemill.core.ports import Surface, Transform
     from gatemill.upstream.lane import Slot
 
-__all__ = ["Retries", "Tries", "attempt", "estimated", "speaks"]
+__all__ = ["Retries", "Tries", "attempt", "estimated", "outgoing", "speaks"]
 
 # What each operation calls the most tokens of its answer; for chat it depends on the target.
 _CAPS = {"completions": "max_tokens", "responses": "max_output_tokens"}
@@ -81,7 +81,7 @@ async def _complete(slot: Slot, surface: Surface, call: Call, tries: Tries) -> R
     tried = slot.tried
     assert tried is not None
     target = tried.target
-    out, native = _outgoing(target, surface, call, slot)
+    out, native = outgoing(target, surface, call, slot.key.headers if slot.key is not None else ())
     tries.opening(call, tried)
     got = await target.transport.exchange(out, target.timeouts, call.deadline_s)
     now_s = tried.first_byte_s = tried.ended_s = tries.now()
@@ -106,7 +106,7 @@ async def _stream(slot: Slot, surface: Surface, call: Call, tries: Tries) -> Rep
     tried, now = slot.tried, tries.now
     assert tried is not None
     target = tried.target
-    out, native = _outgoing(target, surface, call, slot)
+    out, native = outgoing(target, surface, call, slot.key.headers if slot.key is not None else ())
     transform: Transform
     if native:
         transform = surface.passage(call.head)
@@ -159,9 +159,15 @@ def speaks(target: Target, operation: str) -> bool:
     return operation in (target.dialect.NATIVE if native is None else native)
 
 
-def _outgoing(target: Target, surface: Surface, call: Call, slot: Slot) -> tuple[Outgoing, bool]:
+def outgoing(
+    target: Target, surface: Surface, call: Call, secret: tuple[tuple[str, str], ...]
+) -> tuple[Outgoing, bool]:
+    """What is sent to `target`, and whether it is in the caller's own format.
+
+    `secret` carries the key where the transport does not. `call.reported` is then what the target has
+    no place for. Raises InvalidRequest and its kinds.
+    """
     dialect = target.dialect
-    secret = slot.key.headers if slot.key is not None else ()
     cap = call.output_cap
     call.reported = ()
     if speaks(target, call.operation):
