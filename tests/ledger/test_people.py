@@ -2,6 +2,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from gatemill.core.clock import FakeClock
 from gatemill.core.errors import Conflict, InvalidValue, LedgerUnavailable, NotFound
@@ -131,3 +132,27 @@ async def test_a_host_with_another_pepper_is_told_to_copy_it(tmp_path, place):
         (tmp_path / "b" / "pepper").write_bytes((tmp_path / "a" / "pepper").read_bytes())
         async with opened(tmp_path / "b", place, pepper=None) as other:
             assert other.healthy()
+
+
+async def test_two_changes_of_different_limits_at_the_same_moment_both_hold(ledger):
+    people = ledger.people
+    await people.create_team("core", "Core", UNLIMITED)
+    await people.create_user("ada", "Ada", "core", UNLIMITED)
+    key = (await ledger.create_key("k")).key
+
+    def fewer(before: Limits) -> Limits:
+        return replace(before, concurrency=2)
+
+    def slower(before: Limits) -> Limits:
+        return replace(before, requests_per_minute=60)
+
+    for change in (
+        lambda limits: people.update_team("core", limits=limits),
+        lambda limits: people.update_user("ada", limits=limits),
+        lambda limits: ledger.update_key(key.id, limits=limits),
+    ):
+        await asyncio.gather(change(fewer), change(slower))
+    both = Limits(concurrency=2, requests_per_minute=60)
+    found = [await people.get_team("core"), await people.get_user("ada")]
+    found.append((await ledger.get_key(key.id)).key)
+    assert [each.limits for each in found] == [both] * 3

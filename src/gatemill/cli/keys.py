@@ -124,12 +124,11 @@ def change(
     said = Said(rpm, rpd, tpm, concurrency, budget, hard)
 
     async def work(ledger: Ledger, now_s: float) -> Key:
-        before = (await ledger.get_key(_id(key_id))).key
         return await ledger.update_key(
-            before.id,
+            _id(key_id),
             name=name,
             models=None if models is None else _names(models),
-            limits=None if said.is_empty else said.over(before.limits),
+            limits=None if said.is_empty else said.over,
             user_id=user,
             team_id=team,
         )

@@ -85,8 +85,7 @@ def change(
     said = Said(rpm, rpd, tpm, concurrency, budget, hard)
 
     async def work(ledger: Ledger, now_s: float) -> Team:
-        before = await ledger.people.get_team(team_id)
-        limits = None if said.is_empty else said.over(before.limits)
+        limits = None if said.is_empty else said.over
         return await ledger.people.update_team(team_id, name=name, limits=limits)
 
     _show(with_ledger(config, data_dir, work))

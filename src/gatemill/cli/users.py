@@ -96,8 +96,7 @@ def change(
     said = Said(rpm, rpd, tpm, concurrency, budget, hard)
 
     async def work(ledger: Ledger, now_s: float) -> User:
-        before = await ledger.people.get_user(user_id)
-        limits = None if said.is_empty else said.over(before.limits)
+        limits = None if said.is_empty else said.over
         return await ledger.people.update_user(user_id, name=name, team_id=team, limits=limits)
 
     _show(with_ledger(config, data_dir, work))

@@ -191,7 +191,7 @@ def update(
     """
     with audit.changing(database):
         old = _scope(_row(database, key_id))
-        new = msgspec.structs.replace(old, **changes)
+        new = limits.replaced(old, changes)
         _check(new)
         if new.user_id != old.user_id:
             users.check(database, new.user_id)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gatemill.core.limits import Limits
     from gatemill.ledger.database import Database
     from gatemill.ledger.keys import KeyTable, ListedKey, NewKey
+    from gatemill.ledger.limits import Change
     from gatemill.ledger.usage import Total
 
 T = TypeVar("T")
@@ -146,7 +147,7 @@ class Ledger:
         *,
         name: str | None = None,
         models: Sequence[str] | None = None,
-        limits: Limits | None = None,
+        limits: Change | None = None,
         user_id: str | None = None,
         team_id: str | None = None,
         actor: str = "cli",

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from gatemill.core.errors import InvalidValue
 from gatemill.core.limits import Budget, Limits
+
+# New limits, or what makes them of the old ones. The latter runs within the transaction, so that two
+# changes of different limits at the same moment both hold.
+Change = Limits | Callable[[Limits], Limits]
+
+
+class _Limited(Protocol):
+    @property
+    def limits(self) -> Limits: ...
+
+
+T = TypeVar("T", bound=_Limited)
 
 PERIODS = ("day", "week", "month", "total")
 SHARES_MAX = 4
@@ -19,6 +34,16 @@ _PLAIN = ("requests_per_minute", "requests_per_day", "tokens_per_minute", "concu
 def decode(text: str) -> Limits:
     """The limits of a row; equal texts share one object, since most keys have equal limits."""
     return msgspec.json.decode(text, type=Limits)
+
+
+def replaced(old: T, changes: dict[str, Any]) -> T:
+    """`old` with the values of `changes`, of which `limits` may be a function of the old ones."""
+    made = changes.get("limits")
+    if callable(made):
+        changes = {**changes, "limits": made(old.limits)}
+    untyped: Any = old  # a Struct, which a Protocol cannot say
+    new: T = replace(untyped, **changes)
+    return new
 
 
 def encode(limits: Limits) -> str:

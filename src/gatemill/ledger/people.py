@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from gatemill.core.limits import Limits
     from gatemill.ledger.audit import AuditEntry
     from gatemill.ledger.database import Database
+    from gatemill.ledger.limits import Change
     from gatemill.ledger.reader import Reader
 
 T = TypeVar("T")
 
 
-class Change(Protocol):
+class Write(Protocol):
     """Runs a change in the thread that writes; what it changed is known here when it returns."""
 
     async def __call__(self, change: Callable[[Database], T]) -> T:
@@ -36,7 +37,7 @@ class People:
     process knows a change within a second.
     """
 
-    def __init__(self, reader: Reader, change: Change, clock: Clock) -> None:
+    def __init__(self, reader: Reader, change: Write, clock: Clock) -> None:
         self._reader = reader
         self._change = change
         self._clock = clock
@@ -53,7 +54,7 @@ class People:
         team_id: str,
         *,
         name: str | None = None,
-        limits: Limits | None = None,
+        limits: Change | None = None,
         actor: str = "cli",
     ) -> Team:
         """The team as it is now. Raises NotFound and InvalidValue."""
@@ -91,7 +92,7 @@ class People:
         *,
         name: str | None = None,
         team_id: str | None = None,
-        limits: Limits | None = None,
+        limits: Change | None = None,
         actor: str = "cli",
     ) -> User:
         """The user as they are now. Raises NotFound and InvalidValue."""

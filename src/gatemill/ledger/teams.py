@@ -56,7 +56,7 @@ def update(
     """The team with new values of `name` or `limits`. Raises NotFound and InvalidValue."""
     with audit.changing(database):
         old = read(database, team_id)
-        new = msgspec.structs.replace(old, **changes)
+        new = limits.replaced(old, changes)
         row = _row(new)
         row.pop("created_s")
         database.run(_UPDATE, row)

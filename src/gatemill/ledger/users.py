@@ -58,7 +58,7 @@ def update(
     """The user with new values of `name`, `team_id` or `limits`. Raises NotFound and InvalidValue."""
     with audit.changing(database):
         old = read(database, user_id)
-        new = msgspec.structs.replace(old, **changes)
+        new = limits.replaced(old, changes)
         row = _row(new)
         row.pop("created_s")
         if new.team_id != old.team_id:

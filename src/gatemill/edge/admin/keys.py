@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Request
@@ -108,7 +109,7 @@ def _add_changing(app: FastAPI, clerk: Clerk) -> None:
         if said.models is not UNSET:
             changes["models"] = said.models
         if said.limits is not UNSET:
-            changes["limits"] = new_limits(said.limits, before.key.limits)
+            changes["limits"] = partial(new_limits, said.limits)
         key = await clerk.ledger.update_key(key_id, **changes, actor=admin.id)
         return clerk.answer(shown(key, clerk.now_s, before.last_used_s))
 

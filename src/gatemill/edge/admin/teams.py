@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -57,8 +58,7 @@ def add(app: FastAPI, clerk: Clerk) -> None:
         people = clerk.ledger.people
         changes = given(name=said.name)
         if said.limits is not UNSET:
-            before = await people.get_team(team_id)
-            changes["limits"] = new_limits(said.limits, before.limits)
+            changes["limits"] = partial(new_limits, said.limits)
         team = await people.update_team(team_id, **changes, actor=admin.id)
         return clerk.answer(_shown(team))
 

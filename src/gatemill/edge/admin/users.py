@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -63,8 +64,7 @@ def add(app: FastAPI, clerk: Clerk) -> None:
         people = clerk.ledger.people
         changes = given(name=said.name, team_id=said.team_id)
         if said.limits is not UNSET:
-            before = await people.get_user(user_id)
-            changes["limits"] = new_limits(said.limits, before.limits)
+            changes["limits"] = partial(new_limits, said.limits)
         user = await people.update_user(user_id, **changes, actor=admin.id)
         return clerk.answer(_shown(user))
 
