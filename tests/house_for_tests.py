@@ -16,6 +16,7 @@ from gatemill.edge import app as application
 from gatemill.edge.devkey import ensure_dev_key
 from gatemill.edge.reload import Reloader
 from gatemill.edge.server import listen, make_door
+from gatemill.edge.shown import Shown
 from gatemill.observe.lines import LineWriter
 from gatemill.settings.source import Draft, Source
 
@@ -32,7 +33,7 @@ class Opened(Struct):
     key: str
     door: Door
     home: house.House
-    shown: application.Shown | None = None
+    shown: Shown | None = None
 
     @property
     def url(self) -> str:
@@ -56,7 +57,7 @@ async def opened(tmp_path: Path, config: str = "", **environ: str) -> AsyncItera
     assert key_path is not None
     home = house.build(loaded, ledger, clock, (writer, False))
     await home.open()
-    shown = application.Shown(healthy=ledger.healthy, open_metrics=True)
+    shown = Shown(healthy=ledger.healthy, open_metrics=True)
     app = application.build(shown, with_docs=True)
     door = shown.door = make_door(home, loaded.settings, app, public=False)
     tools = (clock, (writer, False))

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 
 from gatemill.edge import app as application
 from gatemill.edge import describe
+from gatemill.edge.shown import Shown
 from running import Running
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Answer(NamedTuple):
 
 def document() -> dict[str, Any]:
     """The document, as the app serves it."""
-    shown = application.Shown(healthy=lambda: True, open_metrics=True)
+    shown = Shown(healthy=lambda: True, open_metrics=True)
     return describe.complete(application.build(shown, with_docs=True).openapi())
 
 

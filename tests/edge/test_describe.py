@@ -11,6 +11,7 @@ from gatemill.edge import app as application
 from gatemill.edge import describe, hot
 from gatemill.edge.describe import refusals
 from gatemill.edge.describe.schemas import SCHEMAS
+from gatemill.edge.shown import Shown
 from openapi_examples import document, examples, operations
 from openapi_schemas import validate
 
@@ -20,7 +21,7 @@ _METHODS = {"get", "post", "put", "delete", "patch", "head", "options", "trace"}
 
 
 def _app(*, with_docs=True):
-    shown = application.Shown(healthy=lambda: True, open_metrics=True)
+    shown = Shown(healthy=lambda: True, open_metrics=True)
     return application.build(shown, with_docs=with_docs)
 
 

@@ -31,20 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gatemill.core.call import Key
-    from gatemill.edge.door import Door
-    from gatemill.edge.reload import Reloader
+    from gatemill.edge.shown import Shown
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Shown:
-    """What the app needs besides the door; the door itself is set once the listener is up."""
-
-    def __init__(self, *, healthy: Callable[[], bool], open_metrics: bool) -> None:
-        self.door: Door
-        self.reloader: Reloader | None = None  # set with the door, where there is one
-        self.healthy = healthy
-        self.open_metrics = open_metrics  # /metrics without a key: only where nobody else can reach
 
 
 def build(shown: Shown, *, with_docs: bool) -> FastAPI:

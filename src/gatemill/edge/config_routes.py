@@ -16,8 +16,8 @@ from gatemill.gateway.identify import identify
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from gatemill.edge.app import Shown
     from gatemill.edge.reload import Reloader
+    from gatemill.edge.shown import Shown
 
 _encode = msgspec.json.Encoder().encode
 

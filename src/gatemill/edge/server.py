@@ -33,6 +33,7 @@ from gatemill.edge.devkey import ensure_dev_key, refuse_open_door
 from gatemill.edge.door import Door, Limits
 from gatemill.edge.front import Front
 from gatemill.edge.reload import WATCH_S, Reloader, watch
+from gatemill.edge.shown import Shown
 from gatemill.edge.workers import ends_with_terminal, has_terminal
 from gatemill.observe import log
 from gatemill.observe.access import FLUSH_S
@@ -114,7 +115,7 @@ class _Running:
         ledger, key_path = await self._ledger(settings, public=public)
         home = house.build(draft.loaded, ledger, self._clock, self._output)
         await home.open()
-        shown = application.Shown(healthy=ledger.healthy, open_metrics=not public)
+        shown = Shown(healthy=ledger.healthy, open_metrics=not public)
         app = application.build(shown, with_docs=settings.server.openapi)
         door = shown.door = make_door(home, settings, app, public=public)
         adopt = partial(_adopt, door, app, public=public)

@@ -14,7 +14,7 @@ from gatemill.edge.admin.clerk import Clerk
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from gatemill.edge.app import Shown
+    from gatemill.edge.shown import Shown
 
 __all__ = ["add"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from gatemill.core.call import Key
-    from gatemill.edge.app import Shown
+    from gatemill.edge.shown import Shown
     from gatemill.gateway.parts import Gateway
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
