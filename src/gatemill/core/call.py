@@ -183,6 +183,7 @@ class Call(Struct, gc=False):
     cache_age_s: float | None = None  # how long ago the cached answer was made
     finish: str = ""  # why the answer ended, where its format does not say; "" when it refused
     decision: str = ""  # JSON of what was weighed, for explaining it later; "" when nothing was
+    job_id: str = ""  # the job on whose behalf it is made
 
 
 class UsageRow(Struct, frozen=True, array_like=True):
@@ -222,6 +223,7 @@ class UsageRow(Struct, frozen=True, array_like=True):
     # replaces it if it still comes; otherwise it is settled as it is within a minute.
     unsettled: bool = False
     decision: str = ""  # JSON of what was weighed; on the last attempt of a request only
+    job_id: str = ""  # the job on whose behalf it was made
 
     @property
     def prompt_tokens(self) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import Call, Head, Target, Timeouts, Usage
     from gatemill.core.errors import GatemillError
+    from gatemill.core.job import Ring
     from gatemill.core.limits import Hold, Level, Refusal, Rule, Wanted
 
 Json = dict[str, Any]
@@ -282,3 +283,71 @@ class Limiter(Protocol):
     async def close(self) -> None:
         """What was settled is written, and connections are released."""
         ...
+
+
+class Ears(Protocol):
+    """A worker, as the engine that brings it messages sees it; `jobs/worker.py` satisfies it."""
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The queues whose jobs it takes."""
+        ...
+
+    @property
+    def priorities(self) -> Sequence[int]:
+        """The priorities that it takes, the most urgent first."""
+        ...
+
+    async def room(self, queue: str) -> None:
+        """A job of this queue could begin now. Waits; holds nothing."""
+        ...
+
+    async def take(self, ring: Ring) -> bool:
+        """Waits for a slot and claims this one job; the message may be dropped after it.
+
+        True: it runs here. False: somebody else has it, it is over, or the worker leaves. Raises
+        nothing.
+        """
+        ...
+
+    def heard(self) -> None:
+        """Look at the ledger soon: jobs wait, nobody says which. Never waits."""
+
+    def cancel(self, job_id: str) -> None:
+        """Stop this job if it runs here. Never waits."""
+
+
+class Bell(Protocol):
+    """How workers hear of jobs; one file of `dispatch` is one engine.
+
+    A message is a hint. Losing, repeating or reordering one changes no job's fate, only its start.
+    """
+
+    POLL_S: float | None
+    """The longest time until a worker looks at the ledger unasked; None: as configured, inf: never."""
+    lost: int
+    """Messages that no broker took, so far."""
+
+    async def open(self) -> bool:
+        """Connected; False when the broker does not answer now. It is tried again all the time."""
+        ...
+
+    async def ring(self, rings: Sequence[Ring]) -> None:
+        """Workers hear of these jobs, most likely. Never raises, and hardly waits."""
+
+    async def call_off(self, job_id: str) -> None:
+        """The worker that runs this job stops it, most likely. Never raises, and hardly waits."""
+
+    async def listen(self, ears: Ears) -> None:
+        """Messages are brought to `ears` until this is cancelled; the broker may go and come back."""
+
+    async def waiting(self) -> int | None:
+        """Messages that workers have not heard yet; None when nobody knows. Never raises.
+
+        Where workers do not look at the ledger unasked (`POLL_S` is inf), fewer messages than queued
+        jobs mean that some were lost and are to be sent again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Connections are released. What was rung may have been lost."""

@@ -14,12 +14,16 @@ from gatemill.core.errors import LedgerUnavailable, Overloaded
 from gatemill.core.limits import UNLIMITED
 from gatemill.ledger import alerts, claims, journal, keys, rollups, usage
 from gatemill.ledger.alerts import Alerts
+from gatemill.ledger.batches import Batches
 from gatemill.ledger.claims import Claims
+from gatemill.ledger.files import Files
+from gatemill.ledger.jobs.jobs import Jobs
 from gatemill.ledger.people import People
 from gatemill.ledger.place import locate
 from gatemill.ledger.reader import Reader
 from gatemill.ledger.reports import Reports
 from gatemill.ledger.upkeep import SPARE_ROWS_MAX, Condition, Counters, Upkeep
+from gatemill.ledger.webhooks import Webhooks
 from gatemill.ledger.writer import Writer
 
 if TYPE_CHECKING:
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+JOB_READS_MAX = 1_000  # looks at jobs that may wait for their thread
+
 
 class Ledger:
     """An open ledger. Made by `open`; belongs to the thread of one event loop."""
@@ -49,6 +55,12 @@ class Ledger:
         self.reports = Reports(reader)
         self.claims = Claims(self._write, upkeep.holds.owner, clock)
         self.alerts = Alerts(self._write)
+        # A thread of its own: who waits for a job asks often, and a report may take seconds.
+        self._job_reader = Reader(upkeep.place, JOB_READS_MAX)
+        self.jobs = Jobs(writer, self._job_reader, upkeep.place, clock)
+        self.files = Files(writer.share, self._job_reader, clock)
+        self.batches = Batches(writer, self._job_reader, clock)
+        self.webhooks = Webhooks(reader, self._write, clock, lambda: upkeep.pepper)
         # An attempt about to be sent, in a slot, until its row was recorded: see holds.py. Bound
         # here, because they are called for every attempt.
         self.hold = upkeep.holds.hold
@@ -234,6 +246,16 @@ class Ledger:
         """Live counters, for metrics."""
         return self._upkeep.counters
 
+    @property
+    def commits(self) -> int:
+        """Commits of units of work, so far."""
+        return self._writer.commits
+
+    @property
+    def commit_units(self) -> int:
+        """Units of work that were committed, alone or together, so far."""
+        return self._writer.units
+
     def healthy(self) -> bool:
         """The thread runs, rows reach journal and database, and changed keys are noticed."""
         upkeep = self._upkeep
@@ -246,6 +268,7 @@ class Ledger:
             return
         self._closed = True
         await self._reader.close()
+        await self._job_reader.close()
         await self._let_go()
         await asyncio.wrap_future(self._writer.stop())
         self._journal.close()

@@ -26,11 +26,11 @@ class Place(Struct, frozen=True):
     def open(self, *, writes: bool) -> Database:
         """An open connection. Raises LedgerUnavailable, and InvalidValue for a missing driver."""
         if self.path is not None:
-            from gatemill.ledger import sqlite  # noqa: PLC0415 - lazily
+            from gatemill.ledger import sqlite
 
             return sqlite.Database(self.path, writes=writes)
         try:
-            from gatemill.ledger import postgres  # noqa: PLC0415 - and asyncpg with it
+            from gatemill.ledger import postgres  # and asyncpg with it
         except ModuleNotFoundError as error:
             raise InvalidValue(
                 'Postgres needs another package: pip install "gatemill[postgres]".',

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import asyncpg  # type: ignore[import-untyped]  # 0.32 ships no types
+import asyncpg
 
 from gatemill.core.errors import InvalidValue, LedgerUnavailable
 from gatemill.ledger import queries, schema
@@ -45,7 +45,7 @@ _REMEDIES = {
     "28000": "Check user and password in stores.database, and the server's pg_hba.conf.",
     "3D000": "Create the database with createdb, or name another one in stores.database.",
     "42501": "Grant the user of stores.database all rights on the schema of its database.",
-    "53300": "It has no connection left; each Gatemill process holds two. Raise max_connections.",
+    "53300": "It has no connection left; each Gatemill process holds four. Raise max_connections.",
 }
 _REMEDY = "Check that the server runs, can be reached from this host, and has room on its disk."
 

@@ -2,7 +2,8 @@
 
 A query in sql/<file>.sql is a line `-- name --`, a comment that says what it does, and one statement
 with named parameters (`:limit`). The text is the same for every database; a driver only swaps the
-parameters for what it understands: `?` for SQLite, `$1` for Postgres.
+parameters for what it understands: `?` for SQLite, `$1` for Postgres. A word in braces is about row
+locks, which SQLite neither has nor needs: there it becomes nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ _COMMENT = re.compile(r"^--.*$\n?", re.MULTILINE)
 _VALUES = re.compile(r"VALUES (\([^()]*\))")
 _NUMBER = re.compile(r"\$(\d+)")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+LOCKS = {
+    "locked": " FOR UPDATE",  # the rows are ours until the transaction ends
+    "skip_locked": " FOR UPDATE SKIP LOCKED",  # the same, without the rows that are another's
+}
+_LOCK = re.compile(r"\s*\{(" + "|".join(LOCKS) + r")\}")
 
 
 class Query(Struct, frozen=True):
@@ -30,7 +36,7 @@ class Query(Struct, frozen=True):
 
     name: str
     about: str  # the sentence above it
-    text: str  # with `:name` parameters
+    text: str  # with `:name` parameters and words in braces
     question: str  # with `?` parameters
     params: tuple[str, ...]  # the names behind the question marks, in their order
     dollar: str  # with `$1` parameters
@@ -114,12 +120,13 @@ def _query(name: str, body: str) -> Query:
 def _numbered(name: str, about: str, text: str) -> Query:
     params = tuple(_PARAMETER.findall(text))
     once = tuple(dict.fromkeys(params))
+    locking = _LOCK.sub(lambda found: LOCKS[found[1]], text)
     return Query(
         name=name,
         about=about,
         text=text,
-        question=_PARAMETER.sub("?", text),
+        question=_PARAMETER.sub("?", _LOCK.sub("", text)),
         params=params,
-        dollar=_PARAMETER.sub(lambda found: f"${once.index(found[1]) + 1}", text),
+        dollar=_PARAMETER.sub(lambda found: f"${once.index(found[1]) + 1}", locking),
         dollar_params=once,
     )

@@ -22,15 +22,17 @@ READS_MAX = 100  # that may wait for the thread
 class Reader:
     """A thread with a connection that only reads, started by the first question."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, reads_max: int = READS_MAX) -> None:
+        """At most `reads_max` questions wait."""
         self._place = place
+        self._reads_max = reads_max
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger-reader")
         self._database: Database | None = None  # lives in the thread
         self._waiting = 0
 
     async def run(self, work: Callable[[Database], T]) -> T:
-        """The answer. Raises Overloaded when `READS_MAX` questions wait."""
-        if self._waiting >= READS_MAX:
+        """The answer. Raises Overloaded when too many questions wait."""
+        if self._waiting >= self._reads_max:
             raise Overloaded("Too many reports are being made. Try again later.", retry_after_s=5.0)
         self._waiting += 1
         try:

@@ -110,7 +110,7 @@ class Upkeep:
         self._given_pepper = pepper
         self._data_dir = data_dir
         self._folder = data_dir / "journal"
-        self._place = place
+        self.place = place
         self._clock = clock
 
     def start(self) -> Database:
@@ -154,8 +154,8 @@ class Upkeep:
 
     def _start(self) -> Database:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._place.path is not None:
-            self._place.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.place.path is not None:
+            self.place.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._given_pepper is None:
             self.pepper = pepper.read_or_create(self._data_dir / "pepper")
         else:
@@ -163,7 +163,7 @@ class Upkeep:
         with ExitStack() as cleanup:
             # Two processes that switch a new file to WAL at once fail without any patience.
             with _alone(self._data_dir / "opening.lock"):
-                database = self._place.open(writes=True)
+                database = self.place.open(writes=True)
                 cleanup.callback(database.close)
                 database.migrate(queries.migrations(), self._clock.unix_s())
                 pepper.bind(database, self.pepper)

@@ -23,6 +23,7 @@ NEEDS_RESTART: Mapping[str, tuple[str, ...]] = {
     "stores": ("database", "counters", "cache", "when_away"),
     "keys": ("dev_key",),
     "cache": ("memory_bytes",),
+    "jobs": ("embedded", "slots", "kinds", "dispatch", "broker", "lease_s", "beat_s"),
 }
 
 

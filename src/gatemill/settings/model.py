@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from gatemill.settings.admission import Alerts, Allowance, Idempotency, Reserve
+from gatemill.settings.jobs import Batches, Files, Jobs, Webhooks
 from gatemill.settings.resilience import Breaker, Queueing, Retries
 from gatemill.settings.routing import Cache, Complexity, Experiment, Shadow, Strategy
 from gatemill.settings.secret import Secret
@@ -337,6 +338,15 @@ class Settings(Section):
     )
     idempotency: Idempotency = Field(
         Idempotency.model_construct(), description="Answers kept for repeated requests."
+    )
+    jobs: Jobs = Field(Jobs.model_construct(), description="Work that outlives a request.")
+    batches: Batches = Field(Batches.model_construct(), description="OpenAI batches.")
+    files: Files = Field(
+        Files.model_construct(),
+        description="Files that callers upload, and those that batches make.",
+    )
+    webhooks: Webhooks = Field(
+        Webhooks.model_construct(), description="Notifications to callers' servers."
     )
 
     @property

@@ -6,7 +6,7 @@ Rule: works on the raw tree and tolerates wrong types, so that one mistake does 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gatemill.settings.errors import Path, meant
@@ -96,7 +96,8 @@ def _stale(path: Path, model: Mapping[str, Any], keeps: Mapping[str, Any]) -> It
         if other != CACHE:
             continue
         where = (*path, "fallbacks", index)
-        if index != len(listed) - 1:  # type: ignore[arg-type]  # it held a text
+        assert isinstance(listed, Sequence), "it held a text"
+        if index != len(listed) - 1:
             yield where, "the cache is the last fallback; move it to the end"
         own = model.get(CACHE)
         for option in ("ttl_s", "stale_s"):

@@ -92,6 +92,16 @@ class Source:
         """The kept configurations of a server that runs with `draft`."""
         return History(draft.loaded.settings.data_dir)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options that give another command of ours the same file and the same folder."""
+        found: list[str] = []
+        if self._config is not None:
+            found += ["--config", str(self._config)]
+        if self._flags.get("server.data_dir") is not None:
+            found += ["--data-dir", str(self._flags["server.data_dir"])]
+        return tuple(found)
+
     def _text(self) -> bytes:
         try:
             return self.file.read_bytes()

@@ -235,6 +235,16 @@ class IdempotencyAnswerLost(GatemillError):
     retry = False
 
 
+class InvalidArguments(GatemillError):
+    """The arguments of a job do not fit its kind; `param` is the path of the first that does not."""
+
+    code = "invalid_arguments"
+    status = 422
+    type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    retry = False
+
+
 class Conflict(GatemillError):
     """The object exists already, or is in use."""
 

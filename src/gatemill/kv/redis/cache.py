@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from gatemill.core.redis_address import address
 from gatemill.core.tasks import spawn
-from gatemill.kv.redis.address import address
 from gatemill.kv.redis.connection import Connection
 from gatemill.kv.redis.wire import Away
 

@@ -20,7 +20,7 @@ from gatemill.kv.redis.wire import Away, ReplyError, Wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gatemill.kv.redis.address import Address
+    from gatemill.core.redis_address import Address
     from gatemill.kv.redis.wire import Reply, Word
 
 __all__ = ["DEADLINE_S", "Away", "Connection", "Script", "script"]

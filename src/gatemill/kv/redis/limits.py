@@ -17,9 +17,9 @@ from msgspec import Struct, msgpack
 
 from gatemill.core.errors import LimitsUnavailable
 from gatemill.core.limits import Hold, Kind, Level, Refusal
+from gatemill.core.redis_address import address
 from gatemill.core.tasks import spawn
 from gatemill.kv.redis import verdict
-from gatemill.kv.redis.address import address
 from gatemill.kv.redis.connection import Away, Connection
 from gatemill.kv.redis.members import Members
 from gatemill.kv.redis.packing import ADMIT, Packed, Packing

@@ -6,13 +6,13 @@ INSERT INTO usage (
     stream, status, error, input_tokens, cache_read_tokens, cache_write_tokens,
     input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens, estimated,
     cost_microusd, latency_ms, first_token_ms, user_id, team_id, cache, version, unsettled,
-    decision, written_s
+    decision, job_id, written_s
 ) VALUES (
     :attempt_id, :request_id, :attempt, :at, :key_id, :operation, :model, :provider,
     :target_model, :stream, :status, :error, :input_tokens, :cache_read_tokens,
     :cache_write_tokens, :input_audio_tokens, :output_tokens, :reasoning_tokens,
     :output_audio_tokens, :estimated, :cost_microusd, :latency_ms, :first_token_ms, :user_id,
-    :team_id, :cache, :version, :unsettled, :decision, :written_s
+    :team_id, :cache, :version, :unsettled, :decision, :job_id, :written_s
 ) ON CONFLICT (attempt_id) DO NOTHING;
 
 -- take_unsettled_usage --
@@ -21,7 +21,7 @@ DELETE FROM usage WHERE attempt_id = :attempt_id AND unsettled
 RETURNING attempt_id, request_id, attempt, at, key_id, operation, model, provider, target_model, stream,
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
-    first_token_ms, user_id, team_id, cache, version, unsettled, decision;
+    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id;
 
 -- settle_usage --
 -- Settles a bounded number of attempts whose true row did not come in time.
@@ -69,7 +69,7 @@ INSERT INTO usage_sums (
 SELECT attempt_id, request_id, attempt, at, key_id, operation, model, provider, target_model, stream,
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
-    first_token_ms, user_id, team_id, cache, version, unsettled, decision
+    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id
 FROM usage
 WHERE (CAST(:key AS TEXT) = '' OR key_id = :key)
     AND (CAST(:user AS TEXT) = '' OR user_id = :user)
@@ -83,7 +83,7 @@ ORDER BY at DESC, attempt_id DESC LIMIT :limit;
 SELECT attempt_id, request_id, attempt, at, key_id, operation, model, provider, target_model, stream,
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
-    first_token_ms, user_id, team_id, cache, version, unsettled, decision
+    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id
 FROM usage WHERE attempt_id IN (
     :first, :second, :third, :fourth, :fifth, :sixth, :seventh, :eighth, :ninth, :tenth
 ) ORDER BY attempt;

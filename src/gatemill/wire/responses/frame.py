@@ -34,15 +34,24 @@ _DEFAULTS: Json = {
 
 def response(asked: Json, call: Call, first: Chunk) -> Json:
     """The response in progress; `first` is the first that the hub said."""
+    made_s = int(first.created or call.arrived_at)
+    out = framed(asked, f"resp_{call.id}", made_s, first.model or call.head.model)
+    if first.service_tier is not None:
+        out["service_tier"] = first.service_tier
+    return out
+
+
+def framed(asked: Json, response_id: str, made_s: int, model: str) -> Json:
+    """The response in progress, before anything is said."""
     out: Json = {
-        "id": f"resp_{call.id}",
+        "id": response_id,
         "object": "response",
-        "created_at": int(first.created or call.arrived_at),
+        "created_at": made_s,
         "status": "in_progress",
         "background": False,
         "error": None,
         "incomplete_details": None,
-        "model": first.model or call.head.model,
+        "model": model,
         "output": [],
         "previous_response_id": None,
         "store": False,
@@ -54,8 +63,6 @@ def response(asked: Json, call: Call, first: Chunk) -> Json:
     out["text"] = {**_DEFAULTS["text"], **out["text"]}
     if asked.get("user") is not None:
         out["user"] = asked["user"]
-    if first.service_tier is not None:
-        out["service_tier"] = first.service_tier
     return out
 
 

@@ -1,0 +1,1 @@
+"""The jobs in the database. Rule: a worker that no longer holds its claim changes nothing."""
