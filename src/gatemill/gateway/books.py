@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 UNSETTLED = "unsettled"
 _NO_TOKENS = (0, 0, 0, 0, 0, 0, 0)
+_SETTLED = False  # UsageRow.unsettled
 _OUTPUT_TOKENS = 4096  # for the worst case of an answer that nobody bounds
 # The provider may have worked before these ended an attempt, and will bill for it.
 MAY_BE_BILLED = frozenset(
@@ -130,6 +131,7 @@ class Books:
             cache=call.cache,
             version=call.version,
             decision=call.decision,
+            job_id=call.job_id,
         )
         self.rows.record(row)
         return row
@@ -184,8 +186,9 @@ def row_of(call: Call, tried: Attempt, cost: int | None) -> UsageRow:
         key.team_id if key is not None else "",
         "",
         call.version,
-        False,  # noqa: FBT003 - settled
+        _SETTLED,
         call.decision,
+        call.job_id,
     )
 
 
@@ -215,4 +218,6 @@ def _stand_in(call: Call, tried: Attempt, cost: int | None) -> tuple[Any, ...]:
         "",
         call.version,
         True,
+        "",
+        call.job_id,
     )

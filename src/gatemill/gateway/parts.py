@@ -73,3 +73,4 @@ class Caller(Struct, gc=False):
     conversation: str = ""  # X-Conversation-ID: the same
     cache_control: str = ""
     idempotency_key: str = ""
+    job_id: str = ""  # set where a job calls, and nowhere else

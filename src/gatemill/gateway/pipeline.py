@@ -117,6 +117,7 @@ def read(
         user=head.user or caller.user,
         conversation=caller.conversation,
         seed=caller.client_request_id or call_id,
+        job_id=caller.job_id,
     )
 
 

@@ -73,13 +73,13 @@ class Course(Struct, gc=False):
         deadline_s = self.call.deadline_s
         if now_s >= deadline_s:
             raise too_late()
-        failed, full = self.failed, self.full
+        failed, full, of_job = self.failed, self.full, bool(self.call.job_id)
         for index, target in enumerate(self.targets):
             if index in failed or index in full:
                 continue
             lane = target.lane
             assert isinstance(lane, Lane)
-            slot = lane.enter(now_s, deadline_s)
+            slot = lane.enter(now_s, deadline_s, of_job=of_job)
             if slot is not None:
                 return self._take(index, slot)
         return None
@@ -161,7 +161,8 @@ class Course(Struct, gc=False):
         is_last = self.sent + 1 >= self.tries.retries.attempts_max
         if is_last and any(self._lane(index).is_ready(now_s) for index in self._untried()):
             return None
-        slot = self._lane(self.at).enter(now_s, self.call.deadline_s)
+        of_job = bool(self.call.job_id)
+        slot = self._lane(self.at).enter(now_s, self.call.deadline_s, of_job=of_job)
         return slot and self._take(self.at, slot)
 
     def _busy(self, now_s: float) -> int | None:
@@ -171,7 +172,9 @@ class Course(Struct, gc=False):
 
     async def _wait(self, index: int) -> Slot | None:
         try:
-            slot = await self._lane(index).wait(self.call.deadline_s, self.tries.now)
+            slot = await self._lane(index).wait(
+                self.call.deadline_s, self.tries.now, of_job=bool(self.call.job_id)
+            )
         except QueueFull:
             self.full.add(index)
             return None
@@ -214,7 +217,7 @@ class Course(Struct, gc=False):
         self.repeats += 1
         await self.tries.sleep(pause_s)
         now_s, lane = self.tries.now(), self._lane(index)
-        slot = lane.enter(now_s, self.call.deadline_s)
+        slot = lane.enter(now_s, self.call.deadline_s, of_job=bool(self.call.job_id))
         if slot is not None:
             return self._take(index, slot)
         if lane.is_ready(now_s):

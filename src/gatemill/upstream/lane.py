@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from gatemill.core.call import Attempt
     from gatemill.upstream.keys import PoolKey
 
+JOBS_SHARE = 0.75  # of a lane's room that calls of jobs may take
+JOBS_TURN = 20  # they wait behind all others, but for every so many turns
 LANES_MAX = 4096  # kept at once; beyond it one that is idle and healthy is forgotten
 
 
@@ -50,6 +52,7 @@ class Slot(Struct, eq=False, gc=False):
     deadline_s: float  # of the call
     is_probe: bool
     key: PoolKey | None
+    of_job: bool = False
     tried: Attempt | None = None  # set before anything is sent
     status: int = 0  # the upstream's, where it failed
     ended: bool = False
@@ -94,7 +97,10 @@ class Lane:
         self.retries = self.retries_refused = self.queue_full = 0
         self._breaker = Breaker(settings.breaker)
         self._concurrency = Concurrency(settings.concurrency_max)
-        self._waiting: deque[asyncio.Future[bool]] = deque()  # bounded by waiting_max
+        # Each bounded by waiting_max: callers that wait, and jobs.
+        self._waiting: deque[asyncio.Future[bool]] = deque()
+        self._jobs_waiting: deque[asyncio.Future[bool]] = deque()
+        self._jobs_in_flight = self._turns = 0  # of in_flight; turns given so far
         self._said_half_open = False  # once for each time it opens
 
     def configure(self, settings: LaneSettings, keys: KeyPool | None) -> None:
@@ -133,13 +139,14 @@ class Lane:
     @property
     def waiting(self) -> int:
         """Requests that wait for their turn."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._jobs_waiting)
 
-    def enter(self, now_s: float, deadline_s: float) -> Slot | None:
+    def enter(self, now_s: float, deadline_s: float, *, of_job: bool = False) -> Slot | None:
         """A slot, the probe's where one is due; None when the target is not ready or has no room."""
         breaker = self._breaker
         if breaker.state == CLOSED:
-            if self._waiting or self.in_flight >= self._concurrency.limit:
+            full = self._waiting or self.in_flight >= self._concurrency.limit
+            if full or (of_job and not self._has_room_for_job()):
                 return None
         elif not breaker.is_ready(now_s):
             return None
@@ -149,7 +156,8 @@ class Lane:
         is_probe = breaker.state != CLOSED
         generation = breaker.generation if not is_probe else self._probe(now_s)
         self.in_flight += 1
-        return Slot(self, generation, deadline_s, is_probe, key)
+        self._jobs_in_flight += of_job
+        return Slot(self, generation, deadline_s, is_probe, key, of_job)
 
     def force(self, now_s: float, deadline_s: float) -> Slot | None:
         """A slot although the target is not ready; its result is ignored while the breaker is open.
@@ -170,18 +178,21 @@ class Lane:
         self.in_flight += 1
         return Slot(self, generation, deadline_s, is_probe, key)
 
-    async def wait(self, deadline_s: float, now: Callable[[], float]) -> Slot | None:
+    async def wait(
+        self, deadline_s: float, now: Callable[[], float], *, of_job: bool = False
+    ) -> Slot | None:
         """A slot when it is this request's turn; None when the target was ejected meanwhile.
 
-        First come, first served. Raises QueueFull, also after `wait_s`, and DeadlineExceeded.
+        First come, first served; see JOBS_TURN. Raises QueueFull, also after `wait_s`, DeadlineExceeded.
         """
         settings = self.settings
-        if len(self._waiting) >= settings.waiting_max:
+        queue = self._jobs_waiting if of_job else self._waiting
+        if len(queue) >= settings.waiting_max:
             self.queue_full += 1
             raise queue_full()
         left_s = deadline_s - now()
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        queue.append(turn)
         taken = False
         try:
             async with asyncio.timeout(min(left_s, settings.wait_s)):
@@ -194,8 +205,8 @@ class Lane:
             raise queue_full() from None
         finally:
             if not taken:
-                self._give_up(turn)
-        return self._granted(now(), deadline_s) if granted else None
+                self._give_up(turn, queue)
+        return self._granted(now(), deadline_s, of_job=of_job) if granted else None
 
     def finish(self, slot: Slot, error: GatemillError | None, now_s: float) -> None:
         """Called by the slot, once."""
@@ -206,9 +217,7 @@ class Lane:
             self._concurrency.success()
         else:
             self._learn(slot, error, now_s)
-        self.in_flight -= 1
-        if self._waiting:
-            self._wake()
+        self._leave(of_job=slot.of_job)
 
     def numbers(self, now_s: float) -> LaneNumbers:
         """For metrics."""
@@ -217,7 +226,7 @@ class Lane:
             state=self._breaker.state,
             in_flight=self.in_flight,
             limit=self._concurrency.limit,
-            waiting=len(self._waiting),
+            waiting=self.waiting,
             keys_resting=self.keys.resting(now_s) if self.keys is not None else 0,
             opened=self.opened,
             closed=self.closed,
@@ -230,7 +239,7 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Nothing is under way and nothing is known that should be remembered."""
-        return not self.in_flight and not self._waiting and self._breaker.state == CLOSED
+        return not self.in_flight and not self.waiting and self._breaker.state == CLOSED
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -280,36 +289,56 @@ class Lane:
             seconds=round(breaker.opens_s(now_s), 3),
         )
         # Whoever waits goes elsewhere: there is no queue behind an open breaker.
-        while (turn := self._next()) is not None:
-            turn.set_result(False)
+        for queue in (self._waiting, self._jobs_waiting):
+            while (turn := _next(queue)) is not None:
+                turn.set_result(False)
 
     def _wake(self) -> None:
-        while self.in_flight < self._concurrency.limit and (turn := self._next()) is not None:
+        while self.in_flight < self._concurrency.limit:
+            self._turns += 1
+            queues = (self._waiting, self._jobs_waiting)
+            for queue in queues if self._turns % JOBS_TURN else reversed(queues):
+                of_job = queue is self._jobs_waiting
+                if of_job and not self._has_room_for_job():
+                    continue
+                if (turn := _next(queue)) is not None:
+                    break
+            else:
+                return
             self.in_flight += 1  # from here on the place is the waiter's
+            self._jobs_in_flight += of_job
             turn.set_result(True)
 
-    def _next(self) -> asyncio.Future[bool] | None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():  # else cancelled in this turn of the loop
-                return turn
-        return None
+    def _has_room_for_job(self) -> bool:
+        return self._jobs_in_flight < max(1, int(self._concurrency.limit * JOBS_SHARE))
 
-    def _give_up(self, turn: asyncio.Future[bool]) -> None:
-        if turn in self._waiting:
-            self._waiting.remove(turn)
-        elif not turn.cancelled() and turn.result():  # it came in this very moment: passed on
-            self.in_flight -= 1
+    def _leave(self, *, of_job: bool) -> None:
+        self.in_flight -= 1
+        self._jobs_in_flight -= of_job
+        if self._waiting or self._jobs_waiting:
             self._wake()
 
-    def _granted(self, now_s: float, deadline_s: float) -> Slot | None:
+    def _give_up(self, turn: asyncio.Future[bool], queue: deque[asyncio.Future[bool]]) -> None:
+        if turn in queue:
+            queue.remove(turn)
+        elif not turn.cancelled() and turn.result():  # it came in this very moment: passed on
+            self._leave(of_job=queue is self._jobs_waiting)
+
+    def _granted(self, now_s: float, deadline_s: float, *, of_job: bool) -> Slot | None:
         breaker = self._breaker
         key = self.keys.take(now_s) if self.keys is not None else None
         if breaker.state != CLOSED or (self.keys is not None and key is None):
-            self.in_flight -= 1
-            self._wake()
+            self._leave(of_job=of_job)
             return None
-        return Slot(self, breaker.generation, deadline_s, is_probe=False, key=key)
+        return Slot(self, breaker.generation, deadline_s, is_probe=False, key=key, of_job=of_job)
+
+
+def _next(queue: deque[asyncio.Future[bool]]) -> asyncio.Future[bool] | None:
+    while queue:
+        turn = queue.popleft()
+        if not turn.done():  # else cancelled in this turn of the loop
+            return turn
+    return None
 
 
 def queue_full() -> QueueFull:

@@ -72,7 +72,9 @@ class Notifier:
     async def _send(self, alert: Alert) -> None:
         body = payload(alert)
         now_s = self._clock.unix_s()
-        out = Outgoing(self._path, body, webhook.headers(self._key, message_id(alert), now_s, body))
+        out = Outgoing(
+            self._path, body, webhook.headers((self._key,), message_id(alert), now_s, body)
+        )
         deadline_s = self._clock.monotonic_s() + _PATIENCE.total_s
         try:
             got = await self._transport.exchange(out, _PATIENCE, deadline_s)
