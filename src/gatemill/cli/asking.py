@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
-import typer
-
-from gatemill.cli.chat import DEFAULT_URL, dev_key
 from gatemill.cli.failure import Failure
-from gatemill.cli.terminal import environment
 
-TIMEOUT_S = 60.0
-ANSWER_BYTES_MAX = 16 << 20
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-UrlOption = Annotated[
-    str | None, typer.Option(help=f"The gateway; by default {DEFAULT_URL}.", metavar="URL")
-]
+ANSWER_BYTES_MAX = 32 << 20
+_PAGE = 100  # entries of a list that are asked for at a time
+
 Where = tuple[str | None, str | None, Path]  # URL, key, folder of dev.key; as the options say
 
 _FIXES = {
@@ -29,19 +25,62 @@ _FIXES = {
 def asked(where: Where, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
     """What the gateway answers. Raises Failure."""
     status, said = answered(where, method, path, body)
-    if status == 200:
+    if 200 <= status < 300:
         return said
     raise refused(status, said)
 
 
+def told(where: Where, method: str, path: str, value: object) -> dict[str, Any]:
+    """The same, of a JSON value; what the gateway calls a mistake in it is one of the input."""
+    return told_with(where, (method, path), value, {})
+
+
+def told_with(
+    where: Where, how: tuple[str, str], value: object, headers: Mapping[str, str]
+) -> dict[str, Any]:
+    """The same, with headers; `how` is method and path."""
+    import msgspec
+
+    status, said = answered(where, *how, msgspec.json.encode(value), headers)
+    if 200 <= status < 300:
+        return said
+    raise mistaken(status, said)
+
+
 def answered(
-    where: Where, method: str, path: str, body: bytes | None = None
+    where: Where,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """The status and the JSON of an answer. Raises Failure when nobody or somebody else answers."""
-    environ = environment()
-    url = where[0] or environ.get("GATEMILL_URL") or DEFAULT_URL
-    key = where[1] or environ.get("GATEMILL_API_KEY") or dev_key(where[2])
-    return _send(url, key, method, path, body)
+    import msgspec
+
+    from gatemill.cli import exchange
+
+    known = {} if body is None else {"content-type": "application/json"}
+    with exchange.opened(where, (method, path), body, {**known, **(headers or {})}) as answer:
+        data = exchange.read(answer, ANSWER_BYTES_MAX)
+    try:
+        said = msgspec.json.decode(data) if data else {}
+    except msgspec.DecodeError as error:
+        raise Failure(f"{exchange.url_of(where)} is no Gatemill", fix="check --url") from error
+    return answer.status, said if isinstance(said, dict) else {}
+
+
+def pages(where: Where, path: str, asks: dict[str, str], limit: int) -> list[dict[str, Any]]:
+    """At most `limit` entries of a list, over as many pages as it takes. Raises Failure."""
+    found: list[dict[str, Any]] = []
+    query = {name: value for name, value in asks.items() if value}
+    while len(found) < limit:
+        query["limit"] = str(min(limit - len(found), _PAGE))
+        page = asked(where, "GET", f"{path}?{urlencode(query)}")
+        found += page["data"]
+        if not page["has_more"]:
+            break
+        query["after"] = found[-1]["id"]
+    return found
 
 
 def refused(status: int, said: dict[str, Any]) -> Failure:
@@ -51,32 +90,8 @@ def refused(status: int, said: dict[str, Any]) -> Failure:
     return Failure(str(words or f"the gateway answered {status}"), fix=_FIXES.get(status, ""))
 
 
-def _send(
-    url: str, key: str, method: str, path: str, body: bytes | None
-) -> tuple[int, dict[str, Any]]:
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection
-
-    import msgspec
-
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise Failure(f"{url} is not a URL", fix=f"--url {DEFAULT_URL}", code=2)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    if body is not None:
-        headers["content-type"] = "application/json"
-    try:
-        connection.request(method, parts.path.rstrip("/").removesuffix("/v1") + path, body, headers)
-        with connection.getresponse() as answer:
-            data = answer.read(ANSWER_BYTES_MAX)
-    except (OSError, HTTPException) as error:
-        fix = "gatemill serve, or name another gateway with --url"
-        raise Failure(f"no gateway answers at {url}", fix=fix) from error
-    finally:
-        connection.close()
-    try:
-        said = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
-        raise Failure(f"{url} is no Gatemill", fix="check --url") from error
-    return answer.status, said if isinstance(said, dict) else {}
+def mistaken(status: int, said: dict[str, Any]) -> Failure:
+    """The same, where what the gateway calls a mistake is one of the input."""
+    failure = refused(status, said)
+    failure.code = 2 if status in {400, 413, 422} else 1
+    return failure

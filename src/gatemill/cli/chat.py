@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gatemill.cli.failure import Failure
+from gatemill.cli.gateway_options import DATA, DEFAULT_URL, Data, Key
 from gatemill.cli.terminal import environment, note, paint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gatemill.cli.stream import Gateway, Summary
 
-DEFAULT_URL = "http://127.0.0.1:8700"
 _INPUT_CHARS_MAX = 10_000_000
-
-
-KeyOption = Annotated[
-    str | None, typer.Option(help="Key; by default $GATEMILL_API_KEY or dev.key.")
-]
-Data = Annotated[Path, typer.Option(help="Folder with dev.key.", envvar="GATEMILL_DATA_DIR")]
 
 
 def chat(
@@ -30,8 +25,8 @@ def chat(
         str | None, typer.Option("--model", "-m", help="Model name; by default the first one.")
     ] = None,
     url: Annotated[str | None, typer.Option(help=f"The gateway; by default {DEFAULT_URL}.")] = None,
-    key: KeyOption = None,
-    data_dir: Data = Path("data"),
+    key: Key = None,
+    data_dir: Data = DATA,
 ) -> None:
     """Ask a model through a running gateway."""
     from gatemill.cli.stream import Gateway, Summary

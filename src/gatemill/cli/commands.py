@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from gatemill.cli import (
+    batch,
     chat,
     check,
     config,
+    consume,
     db,
     explain,
     fake_provider,
     init,
+    jobs,
     keys,
     models,
     reload,
@@ -21,6 +24,8 @@ from gatemill.cli import (
     teams,
     usage,
     users,
+    webhooks,
+    worker,
 )
 from gatemill.cli.terminal import print_text
 from gatemill.core.version import VERSION
@@ -35,6 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
+app.command("consume")(consume.consume)
 app.command("reload")(reload.reload)
 app.command("init")(init.init)
 app.command("check")(check.check)
@@ -44,6 +51,9 @@ app.add_typer(teams.app, name="teams")
 app.add_typer(users.app, name="users")
 app.add_typer(usage.app, name="usage")
 app.add_typer(db.app, name="db")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(batch.app, name="batch")
+app.add_typer(webhooks.app, name="webhooks")
 app.command("models")(models.models)
 app.command("chat")(chat.chat)
 app.command("explain")(explain.explain)

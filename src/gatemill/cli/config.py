@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gatemill.cli.asking import UrlOption
-from gatemill.cli.chat import KeyOption
 from gatemill.cli.failure import Failure, Invalid
+from gatemill.cli.gateway_options import Key, Url
 from gatemill.cli.reload import asked
 from gatemill.cli.reload import show as show_reload
 from gatemill.cli.terminal import (
@@ -106,8 +105,8 @@ def rollback(
     ] = None,
     config: ConfigOption = None,
     data_dir: FolderOption = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
+    url: Url = None,
+    key: Key = None,
 ) -> None:
     """Write a configuration of the history over the file, and reload a running gateway."""
     from gatemill.settings.difference import difference

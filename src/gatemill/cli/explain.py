@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import typer
 
-from gatemill.cli.asking import UrlOption, asked
-from gatemill.cli.chat import Data, KeyOption
+from gatemill.cli.asking import asked
 from gatemill.cli.failure import Failure
+from gatemill.cli.gateway_options import DATA, Data, Key, Url
 from gatemill.cli.ledger_access import AsJson
 from gatemill.cli.terminal import print_json, print_table, print_text
 
@@ -31,9 +31,9 @@ def explain(
     operation: Annotated[
         str, typer.Option(help="What the body is for; by default told from its fields.")
     ] = "",
-    url: UrlOption = None,
-    key: KeyOption = None,
-    data_dir: Data = Path("data"),
+    url: Url = None,
+    key: Key = None,
+    data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
     """Say what would happen to a request, or did."""

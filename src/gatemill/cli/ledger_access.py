@@ -19,6 +19,12 @@ T = TypeVar("T")
 
 Config = Annotated[Path | None, typer.Option(help="Configuration file.")]
 DataDir = Annotated[str | None, typer.Option(help="Folder of the database.")]
+ServerConfig = Annotated[
+    Path | None, typer.Option(help="Configuration file; by default ./gatemill.toml, if any.")
+]
+ServerData = Annotated[
+    str | None, typer.Option(help="Folder of the database, as the server has it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

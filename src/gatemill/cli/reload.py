@@ -5,21 +5,20 @@ Rule: the gateway reads its own file with its own environment; this only asks, a
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gatemill.cli.asking import UrlOption, Where, answered, refused
-from gatemill.cli.chat import Data, KeyOption
+from gatemill.cli.asking import Where, answered, refused
 from gatemill.cli.failure import Invalid
+from gatemill.cli.gateway_options import DATA, Data, Key, Url
 from gatemill.cli.terminal import print_text
 
 
 def reload(
-    url: UrlOption = None,
-    key: KeyOption = None,
-    data_dir: Data = Path("data"),
+    url: Url = None,
+    key: Key = None,
+    data_dir: Data = DATA,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gatemill.cli import serving
+from gatemill.cli.ledger_access import ServerConfig
 
 
 def serve(
-    config: Annotated[
-        Path | None, typer.Option(help="Configuration file; by default ./gatemill.toml, if any.")
-    ] = None,
+    config: ServerConfig = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; 0 takes any free one.")

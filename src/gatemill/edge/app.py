@@ -21,7 +21,19 @@ from gatemill.core.errors import (
     PermissionDenied,
 )
 from gatemill.core.version import VERSION
-from gatemill.edge import admin, config_routes, describe, failures, hot, models, socket
+from gatemill.edge import (
+    admin,
+    batches,
+    config_routes,
+    describe,
+    failures,
+    files,
+    hot,
+    jobs,
+    models,
+    socket,
+    webhooks,
+)
 from gatemill.edge.arrival import bearer
 from gatemill.edge.asgi import HotResponse
 from gatemill.gateway.identify import identify
@@ -53,6 +65,10 @@ def build(shown: Shown, *, with_docs: bool) -> FastAPI:
     _add_health(app, shown)
     config_routes.add(app, shown)
     admin.add(app, shown)
+    jobs.add(app, shown)
+    files.add(app, shown)
+    batches.add(app, shown)
+    webhooks.add(app, shown)
     if with_docs:
         _add_docs(app)
 
@@ -148,6 +164,7 @@ def _add_health(app: FastAPI, shown: Shown) -> None:
         if not shown.open_metrics and not caller_key(shown, request).admin:
             raise PermissionDenied("Metrics need an admin key on a public address.")
         gateway = shown.door.gateway
+        await gateway.meter.refresh()
         page = metrics.page(gateway.meter, VERSION, gateway.version)
         return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -33,7 +33,9 @@ class Arrival:
         "authorization",
         "beta",
         "body_bytes",
+        "body_bytes_max",
         "cache_control",
+        "callback_url",
         "client_id",
         "conversation",
         "encoding",
@@ -45,6 +47,8 @@ class Arrival:
         "keeps",
         "length",
         "path",
+        "prefer",
+        "priority",
         "refusal",
         "retries",
         "secret",
@@ -60,6 +64,7 @@ class Arrival:
         self.header_bytes = 0
         self.header_count = 0
         self.body_bytes = 0
+        self.body_bytes_max = 0  # set by `bound`
         self.length = -1  # content-length; -1 when the body is chunked or absent
         self.expects = False
         self.http10 = False
@@ -67,6 +72,7 @@ class Arrival:
         self.authorization = self.secret = self.client_id = self.encoding = b""
         self.beta = self.retries = self.timeout = self.upgrade = b""
         self.user = self.conversation = self.cache_control = self.idempotency_key = b""
+        self.prefer = self.callback_url = self.priority = b""
         self.refusal: GatemillError | None = None  # first reason to say no; known at the end
         self._host: bytes | None = None
         self._parts: list[bytes] = []
@@ -106,6 +112,18 @@ class Arrival:
             path = None
         if not path or not path.isascii():
             self.refuse(HeaderInvalid("The request target must be a path, such as /v1/models."))
+
+    def bound(self, body_bytes_max: int) -> None:
+        """The body may be so long; one that says it is longer is refused."""
+        self.body_bytes_max = body_bytes_max
+        if self.length > body_bytes_max:
+            self.refuse(too_large(body_bytes_max))
+
+    def count(self, data: bytes) -> None:
+        """The next piece of a body that somebody else keeps."""
+        self.body_bytes += len(data)
+        if self.body_bytes > self.body_bytes_max:
+            self.refuse(too_large(self.body_bytes_max))
 
     def take(self, data: bytes, body_bytes_max: int) -> None:
         """The next piece of the body; what is over the limit is not kept."""
@@ -166,6 +184,9 @@ _ATTRIBUTES = {
     b"x-conversation-id": "conversation",
     b"cache-control": "cache_control",
     b"idempotency-key": "idempotency_key",
+    b"prefer": "prefer",
+    b"x-callback-url": "callback_url",
+    b"x-priority": "priority",
 }
 
 

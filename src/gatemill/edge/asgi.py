@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from gatemill.core.errors import GatemillError
-from gatemill.edge import failures, hot
+from gatemill.edge import deferred, failures, hot
 from gatemill.edge.arrival import Arrival
 from gatemill.edge.door import HEARTBEAT_S
 
@@ -53,7 +53,7 @@ class HotResponse(Response):
             return
         if body is None:
             return
-        work = asyncio.ensure_future(hot.respond(gateway, self._operation, body, arrival.caller()))
+        work = asyncio.ensure_future(self._respond(arrival, body))
         gone = asyncio.ensure_future(_gone(receive))
         try:
             await asyncio.wait((work, gone), return_when=FIRST_COMPLETED)
@@ -63,7 +63,7 @@ class HotResponse(Response):
             if answer.stream is None:
                 await _send_all(send, answer)
             else:
-                await self._flow(send, answer, answer.stream, gone)
+                await _flow(self._door, send, answer, gone)
         finally:
             gone.cancel()
             if not work.cancel() and not work.cancelled() and work.exception() is None:
@@ -71,29 +71,11 @@ class HotResponse(Response):
                 if stream is not None:
                     stream.abort()
 
-    async def _flow(
-        self, send: Send, answer: Answer, stream: Stream, gone: asyncio.Future[None]
-    ) -> None:
-        with flowing(self._door, stream) as buffer:
-            await send(_start(answer))
-            more = True
-            while more:
-                news = asyncio.ensure_future(buffer.wait())
-                await asyncio.wait((news, gone), timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
-                news.cancel()
-                if gone.done():
-                    return
-                data = buffer.take() or b": still here\n\n"
-                if buffer.error is not None:
-                    data += failures.event(
-                        buffer.error,
-                        answer.operation,
-                        answer.family,
-                        answer.request_id,
-                        stream.sent_events,
-                    )
-                more = not buffer.ended
-                await send({"type": "http.response.body", "body": data, "more_body": more})
+    async def _respond(self, arrival: Arrival, body: bytes) -> Answer:
+        if arrival.prefer or self._operation == "responses":
+            return await deferred.respond(self._door, self._operation, body, arrival)
+        gateway = self._door.gateway
+        return await hot.respond(gateway, self._operation, body, arrival.caller())
 
     async def _body(self, arrival: Arrival, receive: Receive) -> bytes | None:
         limit = self._door.limits.body_bytes
@@ -106,6 +88,51 @@ class HotResponse(Response):
                 raise arrival.refusal
             if not message.get("more_body", False):
                 return arrival.body(limit)
+
+
+class FlowResponse(Response):
+    """A stream that is an answer already; what a route of FastAPI returns."""
+
+    def __init__(self, door: Door, answer: Answer) -> None:
+        self._door = door
+        self._answer = answer
+        self.background = None
+        self.status_code = answer.status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The stream, until it ends or the caller leaves."""
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            await _flow(self._door, send, self._answer, gone)
+        finally:
+            gone.cancel()
+
+
+async def _flow(door: Door, send: Send, answer: Answer, gone: asyncio.Future[None]) -> None:
+    stream = answer.stream
+    assert stream is not None
+    with flowing(door, stream) as buffer:
+        await send(_start(answer))
+        more = True
+        while more:
+            news = asyncio.ensure_future(buffer.wait())
+            await asyncio.wait((news, gone), timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
+            news.cancel()
+            if gone.done():
+                return
+            data = buffer.take()
+            if not data and not buffer.ended:
+                data = b": still here\n\n"
+            if buffer.error is not None:
+                data += failures.event(
+                    buffer.error,
+                    answer.operation,
+                    answer.family,
+                    answer.request_id,
+                    stream.sent_events,
+                )
+            more = not buffer.ended
+            await send({"type": "http.response.body", "body": data, "more_body": more})
 
 
 async def _gone(receive: Receive) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gatemill.edge.guest import Guest
     from gatemill.edge.socket import Session
     from gatemill.gateway.parts import Gateway
+    from gatemill.jobs.desk import Desk
 
 SWEEP_S = 1.0
 HEARTBEAT_S = 15.0  # silence on a stream after which a comment is sent
@@ -30,6 +31,8 @@ HEARTBEAT_S = 15.0  # silence on a stream after which a comment is sent
 # connection ends with the answer under way, and the client sends the rest again.
 PIPELINED_MAX = 16
 AHEAD_BYTES_MAX = 64 << 10
+UPLOAD = b"/v1/files"  # where a body may be as long as a file
+FORM_BYTES_MAX = 64 << 10  # of an upload, around its file
 LINGER_S = 2.0  # a refused peer may go on sending so long, or it would miss the refusal
 
 
@@ -37,6 +40,7 @@ class Limits(Struct, frozen=True):
     """What a peer may do to us; see docs/settings.md, section limits."""
 
     body_bytes: int
+    upload_bytes: int  # the same, of a file with the form around it
     header_bytes: int
     header_count: int
     header_timeout_s: float
@@ -75,6 +79,7 @@ class Door:
         self.limits = limits
         self.hosts = hosts
         self.guest = guest
+        self.desk: Desk | None = None  # takes jobs; set and replaced with the gateway
         self.connections: set[Front] = set()  # written by connections as they come and go
         self.refused = 0  # connections closed because there were too many
         self.cut = 0  # connections closed because the peer was too slow
@@ -146,6 +151,11 @@ class Door:
             self._timer.cancel()
         for connection in list(self.connections):
             connection.cut()
+
+
+def is_upload(path: bytes, method: bytes) -> bool:
+    """The body is a file, which is stored as it comes."""
+    return path == UPLOAD and method == b"POST"
 
 
 def draining() -> Draining:

@@ -19,8 +19,8 @@ from gatemill.core.errors import (
     RequestTimeout,
 )
 from gatemill.edge import hot
-from gatemill.edge.arrival import Arrival, too_large, without_upgrade
-from gatemill.edge.door import AHEAD_BYTES_MAX, LINGER_S, PIPELINED_MAX, draining
+from gatemill.edge.arrival import Arrival, without_upgrade
+from gatemill.edge.door import AHEAD_BYTES_MAX, LINGER_S, PIPELINED_MAX, draining, is_upload
 from gatemill.edge.guest import Lent
 from gatemill.edge.replies import Replies
 
@@ -168,10 +168,9 @@ class Front(asyncio.Protocol):
         assert arrival is not None
         limits = self._door.limits
         arrival.check_host(self._door.hosts)
-        if arrival.length > limits.body_bytes:
-            arrival.refuse(too_large(limits.body_bytes))
-        path = arrival.path.partition(b"?")[0]
-        is_hot = self._guest is None and path in hot.PATHS and self._parser.get_method() == b"POST"
+        path, method = arrival.path.partition(b"?")[0], self._parser.get_method()
+        arrival.bound(limits.upload_bytes if is_upload(path, method) else limits.body_bytes)
+        is_hot = self._guest is None and path in hot.PATHS and method == b"POST"
         if not is_hot:
             arrival.check_target()
         self._enter("body")
@@ -191,11 +190,9 @@ class Front(asyncio.Protocol):
         arrival = self._arrival
         assert arrival is not None
         if self._guest is None:
-            arrival.take(data, self._door.limits.body_bytes)
+            arrival.take(data, arrival.body_bytes_max)
         else:
-            arrival.body_bytes += len(data)
-            if arrival.body_bytes > self._door.limits.body_bytes:
-                arrival.refuse(too_large(self._door.limits.body_bytes))
+            arrival.count(data)
         if arrival.refusal is not None:
             raise arrival.refusal
 

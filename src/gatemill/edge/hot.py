@@ -107,7 +107,7 @@ def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str
         b"%bx-request-id: %b\r\nx-gatemill-model: %b\r\nx-gatemill-attempts: %d\r\n"
         b"x-gatemill-overhead-ms: %.2f\r\nx-gatemill-config: %b\r\nopenai-processing-ms: %d\r\n"
         % (
-            _JSON if reply.stream is None else _STREAM,
+            _JSON if reply.stream is None else STREAM,
             call.id.encode(),
             (attempts[-1].target.label if attempts else call.label).encode(),
             len(attempts),
@@ -161,7 +161,7 @@ def _safe(text: str) -> bytes:
 _NAMES_CHARS_MAX = 1000
 _UNPRINTABLE = re.compile(rb"[^\x20-\x7e]")
 _JSON = b"content-type: application/json\r\n"
-_STREAM = (
+STREAM = (
     b"content-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 )

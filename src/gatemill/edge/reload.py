@@ -133,6 +133,7 @@ class Reloader:
         self._leaving.add(home)
         # From here on nothing waits and nothing fails.
         self._door.gateway = home.gateway
+        self._door.desk = home.jobs.desk
         self._adopt(draft.loaded.settings)
         self.home, self.draft = home, draft
 

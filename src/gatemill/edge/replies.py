@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gatemill.core.errors import GatemillError
 from gatemill.core.tasks import begin
-from gatemill.edge import failures, heads, hot
+from gatemill.edge import deferred, failures, heads, hot
 from gatemill.edge.door import HEARTBEAT_S, draining
 from gatemill.gateway.parts import Caller
 
@@ -165,7 +165,10 @@ class Replies:
         except GatemillError as error:
             answer = hot.refused_unread(door.gateway, operation, caller, error)
         else:
-            answer = await hot.respond(door.gateway, operation, body, caller)
+            if arrival.prefer or operation == "responses":
+                answer = await deferred.respond(door, operation, body, arrival)
+            else:
+                answer = await hot.respond(door.gateway, operation, body, caller)
         self._task = None
         transport = self._transport
         if transport is None:

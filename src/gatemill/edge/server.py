@@ -30,7 +30,7 @@ from gatemill.core.errors import GatemillError
 from gatemill.core.tasks import spawn
 from gatemill.edge import app as application
 from gatemill.edge.devkey import ensure_dev_key, refuse_open_door
-from gatemill.edge.door import Door, Limits
+from gatemill.edge.door import FORM_BYTES_MAX, Door, Limits
 from gatemill.edge.front import Front
 from gatemill.edge.reload import WATCH_S, Reloader, watch
 from gatemill.edge.shown import Shown
@@ -122,6 +122,8 @@ class _Running:
         tools = (self._clock, self._output)
         reloader = shown.reloader = Reloader((home, draft), source, door, adopt, tools)
         listeners = await self._listen(door, settings.server)
+        crew = house.crew_of(lambda: reloader.home, house.embedded(settings, _child(source)))
+        crew.start()
         timers = [
             spawn(_flush(home.access), "flush-access-log"),
             spawn(_retain(reloader), "retention"),
@@ -143,7 +145,8 @@ class _Running:
             self._seat.say("ready")
         del home  # the reloader has the one in effect; an old one is to vanish with its requests
         await self._stop.wait()
-        await _drain(listeners, door, reloader.settings.server.drain_timeout_s)
+        grace_s = reloader.settings.server.drain_timeout_s
+        await asyncio.gather(_drain(listeners, door, grace_s), crew.drain(grace_s))
         for timer in timers:
             timer.cancel()
         await reloader.close()
@@ -200,6 +203,11 @@ class _Running:
         self._stop.set()
 
 
+def _child(source: Source) -> tuple[str, ...]:
+    """The command that runs jobs whose workers died."""
+    return (sys.executable, "-m", "gatemill", "worker", "--quarantine", *source.words)
+
+
 def _settle_down() -> None:
     """The collector leaves alone what start-up made."""
     # That stays until the end: the collector need not look at it again, nor often at requests, whose
@@ -224,9 +232,11 @@ async def listen(door: Door, host: str, port: int) -> asyncio.Server:
 
 def make_door(home: house.House, settings: Settings, app: FastAPI, *, public: bool) -> Door:
     """The door of these settings, with uvicorn behind it for all that is not inference."""
-    return Door(
+    door = Door(
         home.gateway, _limits(settings), _hosts(settings, public=public), _guests(settings, app)
     )
+    door.desk = home.jobs.desk
+    return door
 
 
 def _adopt(door: Door, app: FastAPI, settings: Settings, *, public: bool) -> None:
@@ -263,6 +273,7 @@ def _limits(settings: Settings) -> Limits:
     limits = settings.limits
     return Limits(
         body_bytes=limits.body_bytes,
+        upload_bytes=settings.files.bytes_max + FORM_BYTES_MAX,
         header_bytes=limits.header_bytes,
         header_count=limits.header_count,
         header_timeout_s=limits.header_timeout_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gatemill.house.export_jobs import export_jobs
 from gatemill.observe.metrics import OTHER, Labelled
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def export(home: House, writer: LineWriter) -> None:
     _targets(meter, home)
     _limits(meter, home)
     _cache(meter, home)
+    export_jobs(meter, home.jobs, home.ledger)
 
 
 def _targets(meter: Meter, home: House) -> None:

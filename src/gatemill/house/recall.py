@@ -27,7 +27,7 @@ def answers_of(settings: Settings, clock: Clock) -> Answers:
         return MemoryAnswers(settings.cache.memory_bytes, clock)
     redis: Any = import_module("gatemill.kv.redis.cache")
     connecting: Any = import_module("gatemill.kv.redis.connection")
-    addresses: Any = import_module("gatemill.kv.redis.address")
+    addresses: Any = import_module("gatemill.core.redis_address")
     connection = connecting.Connection(addresses.address(settings.stores.cache))
     made: Answers = redis.RedisAnswers(connection, "gm:cache:")
     return made

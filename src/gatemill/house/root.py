@@ -22,6 +22,7 @@ from gatemill.gateway.parts import Gateway
 from gatemill.gateway.shadow import Shadows
 from gatemill.house.alerts import TRANSPORT, notifier_of, transport_of_alerts
 from gatemill.house.export import export
+from gatemill.house.jobs import Workshop, workshop_of
 from gatemill.house.limits import admission_of, limiter_of
 from gatemill.house.models import Prices, routes_of
 from gatemill.house.providers import makers_of, transport_of
@@ -64,15 +65,19 @@ class House(Struct, frozen=True):
     settings: Settings  # what it was built from
     notifier: Notifier | None  # sends alerts, where there is a webhook
     lasting: Lasting
+    jobs: Workshop
 
     async def open(self) -> None:
         """No request has to wait for the shared counters to be found, or to be found away."""
         await self.lasting.limiter.open()
+        await self.jobs.bell.open()
 
     async def close(self) -> None:
         """Connections to providers and stores are released; the ledger is flushed and closed."""
         for transport in self.transports.values():
             await transport.close()
+        await self.jobs.bell.close()
+        self.jobs.services.sender.close()
         await self.lasting.limiter.close()
         await self.lasting.answers.close()
         self.access.flush()
@@ -144,7 +149,8 @@ def build(
     )
     embedder.gateway = weakref.ref(gateway)
     notifier = notifier_of(settings, ledger, transports, clock)
-    home = House(gateway, ledger, access, transports, settings, notifier, lasting)
+    jobs = workshop_of(settings, gateway, ledger, previous)
+    home = House(gateway, ledger, access, transports, settings, notifier, lasting, jobs)
     export(home, writer)
     return home
 

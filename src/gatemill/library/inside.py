@@ -18,13 +18,13 @@ from gatemill import house
 from gatemill.core.call import Key
 from gatemill.core.clock import SystemClock
 from gatemill.core.errors import GatemillError, InvalidType
+from gatemill.core.gathering import gathered
 from gatemill.core.tasks import spawn
 from gatemill.gateway.parts import Caller
 from gatemill.gateway.pipeline import answer
 from gatemill.library import arguments
 from gatemill.library.answer import answer_of
 from gatemill.library.functions import Functions
-from gatemill.library.gathering import gathered
 from gatemill.library.pieces import pieces_of
 from gatemill.observe.access import FLUSH_S
 from gatemill.observe.lines import LineWriter

@@ -30,8 +30,11 @@ class _Output:
     debug = info = warning = error = critical = exception = log = msg
 
 
-def configure(writer: LineWriter, *, level: str, pretty: bool) -> None:
-    """Every log line of the process, those of libraries included, goes to `writer`."""
+def configure(writer: LineWriter, *, level: str, pretty: bool, libraries: bool = True) -> None:
+    """Every log line of the process, those of libraries included, goes to `writer`.
+
+    Without `libraries`, only ours: in a program that is not ours the others have their place.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -57,6 +60,13 @@ def configure(writer: LineWriter, *, level: str, pretty: bool) -> None:
         logger_factory=lambda *_: _Output(writer),
         cache_logger_on_first_use=False,
     )
+    if libraries:
+        _take_over(writer, level, (shared, end))
+
+
+def _take_over(writer: LineWriter, level: str, processors: tuple[list[Any], list[Any]]) -> None:
+    """The lines of libraries go the same way."""
+    shared, end = processors
     handler = logging.StreamHandler(_Stream(writer))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

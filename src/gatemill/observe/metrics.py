@@ -19,7 +19,7 @@ from prometheus_client.core import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
 DURATION_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600)
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
@@ -81,6 +81,14 @@ class Labelled(NamedTuple):
     read: Callable[[], Mapping[tuple[str, ...], float]]
 
 
+class Spreads(NamedTuple):
+    """A family of histograms that somebody else keeps."""
+
+    text: str
+    labels: tuple[str, ...]
+    read: Callable[[], Sequence[tuple[tuple[str, ...], Histogram]]]
+
+
 class Meter:
     """The numbers behind /metrics."""
 
@@ -96,6 +104,9 @@ class Meter:
         # name -> help, label names, reader of values by label values; the labels from closed sets
         self.labelled_gauges: dict[str, Labelled] = {}
         self.labelled_counters: dict[str, Labelled] = {}
+        self.labelled_histograms: dict[str, Spreads] = {}
+        # What has to be asked for before a scrape; each bounds its own time and raises nothing.
+        self.samplers: dict[str, Callable[[], Awaitable[None]]] = {}
 
     def series(self, operation: str, model: str, provider: str, status: int) -> Series:
         """The series of these labels; made when first asked for."""
@@ -119,6 +130,11 @@ class Meter:
         self._unpriced[provider] = self._unpriced.get(provider, 0) + 1
 
     # --- Scrape ----------------------------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """What is sampled is fresh, or as it was if that takes too long."""
+        for sample in self.samplers.values():
+            await sample()
 
     def collect(self) -> Iterator[Metric]:
         """All families; called by prometheus-client."""
@@ -196,6 +212,8 @@ class Meter:
             for key, value in values().items():
                 family.add_metric(key, value)
             yield family
+        for name, (text, labels, spreads) in self.labelled_histograms.items():
+            yield _histograms(name, text, labels, spreads())
 
 
 def page(meter: Meter, version: str, config_version: str) -> bytes:

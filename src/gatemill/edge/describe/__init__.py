@@ -6,18 +6,20 @@ data/openapi/examples.json are sent by the tests, and the answers there are reco
 
 from __future__ import annotations
 
-from importlib.resources import files
+from importlib import resources
 from typing import Any
 
 import msgspec
 
-from gatemill.edge.describe import control, headers, refusals, routes
+from gatemill.edge.describe import control, files, headers, jobs, refusals, routes, webhooks
 from gatemill.edge.describe.page import POLICY, page
 from gatemill.edge.describe.schemas import SCHEMAS
 
 __all__ = ["INTRODUCTION", "POLICY", "SOCKET", "complete", "page", "route"]
 
 SOCKET = "/v1/chat/stream"
+_OPENAI = {**jobs.ROUTES, **files.ROUTES, **webhooks.ROUTES}
+_CONTROL = {**control.ROUTES, **control.as_openai(_OPENAI)}
 INTRODUCTION = """\
 One door to every model. It speaks OpenAI's and Anthropic's formats, whatever the provider behind a\
  model speaks.
@@ -63,12 +65,13 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _operation(name: str, path: str, examples: routes.Examples) -> dict[str, Any]:
-    if name in control.ROUTES:
-        return control.operation(name, path, examples.get(name, {}))
+    what = _CONTROL.get(name)
+    if what is not None:
+        return control.operation(what, name, path, examples.get(name, {}))
     return routes.operation(name, path, examples)
 
 
 def _examples() -> routes.Examples:
-    data = files("gatemill").joinpath("data", "openapi", "examples.json").read_bytes()
+    data = resources.files("gatemill").joinpath("data", "openapi", "examples.json").read_bytes()
     found: routes.Examples = msgspec.json.decode(data)
     return found

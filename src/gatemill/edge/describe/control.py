@@ -10,6 +10,8 @@ from gatemill.edge.describe.words import Json, ref, string, whole, word
 
 _JSON = "application/json"
 _CSV = "text/csv"
+_STREAM = "text/event-stream"
+_BYTES = "application/octet-stream"
 _ADMIN = " Needs an admin key."
 _OWN = " A key that is no admin's is told about itself only."
 _SEEN = (401, 403, 421, 431, 500, 503)  # every control route may answer these
@@ -25,30 +27,37 @@ class Control(NamedTuple):
     request: str = ""
     method: str = "GET"
     status: int = 200
-    asked: tuple[Json, ...] = ()  # parameters
+    of: Json | None = None  # the parameter of the path; such a thing may not be there
+    asked: tuple[Json, ...] = ()  # parameters besides
     errors: tuple[int, ...] = ()  # besides _SEEN
     family: str = "problem"
+    event: str = ""  # schema of the events, where it may answer as a stream
+    sent_back: tuple[str, ...] = ()  # headers of the answer besides x-request-id
+    media_type: str = "application/json"  # of the request
+    binary: bool = False  # the answer is a file
 
 
-def _query(name: str, schema: Json) -> Json:
+def query(name: str, schema: Json) -> Json:
+    """A parameter of the query."""
     return headers.parameter(name, schema, "query")
 
 
-def _path(name: str, about: str, example: str) -> Json:
+def path_parameter(name: str, about: str, example: str) -> Json:
+    """A parameter of the path."""
     found = headers.parameter(name, string(about), "path")
     return {**found, "required": True, "example": example}
 
 
-_LIMIT = _query("limit", whole("Most entries; 100 by default.", least=1, most=10_000))
-_KEY = _path("key_id", "The middle part of the key.", "k3y0000001")
-_TEAM = _path("team_id", "The team's id.", "research")
-_USER = _path("user_id", "The user's id.", "ada")
+_LIMIT = query("limit", whole("Most entries; 100 by default.", least=1, most=10_000))
+_KEY = path_parameter("key_id", "The middle part of the key.", "k3y0000001")
+_TEAM = path_parameter("team_id", "The team's id.", "research")
+_USER = path_parameter("user_id", "The user's id.", "ada")
 _FILTERS = (
-    _query("key", string("Only this key, by its id.")),
-    _query("user", string("Only this user.")),
-    _query("team", string("Only this team.")),
-    _query("model", string("Only this model, as callers name it.")),
-    _query("provider", string("Only this provider.")),
+    query("key", string("Only this key, by its id.")),
+    query("user", string("Only this user.")),
+    query("team", string("Only this team.")),
+    query("model", string("Only this model, as callers name it.")),
+    query("provider", string("Only this provider.")),
 )
 _BY = string(
     "What to tell apart, with commas between: `key`, `user`, `team`, `model`, `provider`, `target`,"
@@ -76,7 +85,7 @@ ROUTES = {
         asked=(_LIMIT,),
         errors=(400,),
     ),
-    "key": Control("Show a key", "One key." + _ADMIN, _KEYS, "Key", asked=(_KEY,), errors=(404,)),
+    "key": Control("Show a key", "One key." + _ADMIN, _KEYS, "Key", of=_KEY),
     "keys_update": Control(
         "Change a key",
         "What is left out stays; a limit that is null ends. In effect within a second, everywhere."
@@ -85,8 +94,8 @@ ROUTES = {
         "Key",
         "KeyChange",
         "PATCH",
-        asked=(_KEY,),
-        errors=(400, 404, 413),
+        of=_KEY,
+        errors=(400, 413),
     ),
     "keys_revoke": Control(
         "Revoke a key",
@@ -94,8 +103,7 @@ ROUTES = {
         _KEYS,
         "Key",
         method="DELETE",
-        asked=(_KEY,),
-        errors=(404,),
+        of=_KEY,
     ),
     "keys_rotate": Control(
         "Replace a key",
@@ -105,8 +113,8 @@ ROUTES = {
         "KeyRotation",
         "POST",
         201,
-        asked=(_KEY,),
-        errors=(400, 404, 413),
+        of=_KEY,
+        errors=(400, 413),
     ),
     "teams_create": Control(
         "Make a team",
@@ -126,9 +134,7 @@ ROUTES = {
         asked=(_LIMIT,),
         errors=(400,),
     ),
-    "team": Control(
-        "Show a team", "One team." + _ADMIN, _KEYS, "Team", asked=(_TEAM,), errors=(404,)
-    ),
+    "team": Control("Show a team", "One team." + _ADMIN, _KEYS, "Team", of=_TEAM),
     "teams_update": Control(
         "Change a team",
         "What is left out stays; a limit that is null ends. In effect within a second." + _ADMIN,
@@ -136,8 +142,8 @@ ROUTES = {
         "Team",
         "TeamChange",
         "PATCH",
-        asked=(_TEAM,),
-        errors=(400, 404, 413),
+        of=_TEAM,
+        errors=(400, 413),
     ),
     "teams_delete": Control(
         "Delete a team",
@@ -145,8 +151,8 @@ ROUTES = {
         _KEYS,
         "Deleted",
         method="DELETE",
-        asked=(_TEAM,),
-        errors=(404, 409),
+        of=_TEAM,
+        errors=(409,),
     ),
     "users_create": Control(
         "Make a user",
@@ -166,9 +172,7 @@ ROUTES = {
         asked=(_LIMIT,),
         errors=(400,),
     ),
-    "user": Control(
-        "Show a user", "One user." + _ADMIN, _KEYS, "User", asked=(_USER,), errors=(404,)
-    ),
+    "user": Control("Show a user", "One user." + _ADMIN, _KEYS, "User", of=_USER),
     "users_update": Control(
         "Change a user",
         "What is left out stays; a limit that is null ends. In effect within a second." + _ADMIN,
@@ -176,8 +180,8 @@ ROUTES = {
         "User",
         "UserChange",
         "PATCH",
-        asked=(_USER,),
-        errors=(400, 404, 413),
+        of=_USER,
+        errors=(400, 413),
     ),
     "users_delete": Control(
         "Delete a user",
@@ -185,15 +189,15 @@ ROUTES = {
         _KEYS,
         "Deleted",
         method="DELETE",
-        asked=(_USER,),
-        errors=(404, 409),
+        of=_USER,
+        errors=(409,),
     ),
     "audit": Control(
         "Who changed what",
         "Changes of keys, teams and users, the newest first." + _ADMIN,
         _KEYS,
         "AuditLog",
-        asked=(_LIMIT, _query("before", whole("Only older entries than this id.", least=1))),
+        asked=(_LIMIT, query("before", whole("Only older entries than this id.", least=1))),
         errors=(400,),
     ),
     "budgets": Control(
@@ -203,8 +207,8 @@ ROUTES = {
         _USAGE,
         "BudgetList",
         asked=(
-            _query("scope", word("Only these.", "key", "user", "team", "model")),
-            _query("id", string("Only this one of them; needs `scope`.")),
+            query("scope", word("Only these.", "key", "user", "team", "model")),
+            query("id", string("Only this one of them; needs `scope`.")),
             _LIMIT,
         ),
         errors=(400, 404),
@@ -214,7 +218,7 @@ ROUTES = {
         "All that a request with this key has to pass, and what is left of it." + _OWN,
         _USAGE,
         "LimitList",
-        asked=(_query("key", string("The key's id; by default your own.")),),
+        asked=(query("key", string("The key's id; by default your own.")),),
         errors=(400, 404),
     ),
     "usage": Control(
@@ -224,10 +228,10 @@ ROUTES = {
         _USAGE,
         "UsageReport",
         asked=(
-            _query("by", _BY),
-            _query("since", string(f"From {_MOMENT}; by default 7d.")),
-            _query("until", string("Up to there, written the same way; by default now.")),
-            _query("format", word("How to tell it.", "json", "csv")),
+            query("by", _BY),
+            query("since", string(f"From {_MOMENT}; by default 7d.")),
+            query("until", string("Up to there, written the same way; by default now.")),
+            query("format", word("How to tell it.", "json", "csv")),
             _LIMIT,
             *_FILTERS,
         ),
@@ -239,7 +243,7 @@ ROUTES = {
         _USAGE,
         "UsageSummary",
         asked=(
-            _query("hours", whole("How far back; 24 by default.", least=1, most=8784)),
+            query("hours", whole("How far back; 24 by default.", least=1, most=8784)),
             *_FILTERS,
         ),
         errors=(400,),
@@ -249,7 +253,7 @@ ROUTES = {
         "Attempts, the newest first. With `status` the newest 10,000 are looked at." + _OWN,
         _USAGE,
         "AttemptList",
-        asked=(_LIMIT, _query("status", word("Only these.", "ok", "error")), *_FILTERS),
+        asked=(_LIMIT, query("status", word("Only these.", "ok", "error")), *_FILTERS),
         errors=(400,),
     ),
     "requests_explain": Control(
@@ -258,12 +262,9 @@ ROUTES = {
         " unless the key is an admin's.",
         _USAGE,
         "PastExplanation",
-        asked=(
-            _path(
-                "request_id", "From the header x-request-id.", "req_1a1fc2352f5b0c6e8d9a4700001a"
-            ),
+        of=path_parameter(
+            "request_id", "From the header x-request-id.", "req_1a1fc2352f5b0c6e8d9a4700001a"
         ),
-        errors=(404,),
     ),
     "explain": Control(
         "What would happen",
@@ -274,7 +275,7 @@ ROUTES = {
         "ExplainedRequest",
         "POST",
         asked=(
-            _query(
+            query(
                 "operation",
                 word(
                     "What the body is for; by default that is told from its fields.",
@@ -289,19 +290,24 @@ ROUTES = {
 }
 
 
-def operation(name: str, path: str, examples: dict[str, Json]) -> Json:
+def as_openai(rows: dict[str, Control]) -> dict[str, Control]:
+    """The same routes; they refuse in OpenAI's form."""
+    return {name: row._replace(family="openai") for name, row in rows.items()}
+
+
+def operation(what: Control, name: str, path: str, examples: dict[str, Json]) -> Json:
     """The whole operation `name` at `path`."""
-    what = ROUTES[name]
     seen = tuple(s for s in _SEEN if s != 403 or what.family == "problem")
+    of, gone = ([], []) if what.of is None else ([what.of], [404])
     out: Json = {
         "operationId": name,
         "summary": what.summary,
         "description": what.about,
         "tags": [what.tag],
-        "parameters": [*what.asked],
+        "parameters": [*of, *what.asked],
         "responses": {
             str(what.status): _answer(what, examples),
-            **refusals.refs(what.family, sorted((*what.errors, *seen))),
+            **refusals.refs(what.family, sorted((*gone, *what.errors, *seen))),
         },
         "security": headers.ANY_KEY,
         "x-codeSamples": [
@@ -315,23 +321,41 @@ def operation(name: str, path: str, examples: dict[str, Json]) -> Json:
     }
     if what.request:
         body = {"schema": ref(what.request), "examples": _named(examples, "request")}
-        out["requestBody"] = {"required": True, "content": {_JSON: body}}
+        out["requestBody"] = {"required": True, "content": {what.media_type: body}}
     return out
 
 
 def _answer(what: Control, examples: dict[str, Json]) -> Json:
     whole_ = {name: e for name, e in examples.items() if not isinstance(e["answer"], str)}
-    tables = {name: e for name, e in examples.items() if isinstance(e["answer"], str)}
-    content = {_JSON: {"schema": ref(what.answer), "examples": _named(whole_, "answer")}}
-    if tables:
+    texts = {name: e for name, e in examples.items() if isinstance(e["answer"], str)}
+    content: Json = {}
+    if what.answer:
+        content[_JSON] = {"schema": ref(what.answer), "examples": _named(whole_, "answer")}
+    if what.event:
+        about = f"Events; each `data` is one {what.event}."
+        text = {"type": "string", "description": about}
+        shown = _named(texts, "answer")
+        content[_STREAM] = {"schema": text, "examples": shown, "x-event": ref(what.event)}
+    elif what.binary:
+        content[_BYTES] = {"schema": {"type": "string"}, "examples": _named(texts, "answer")}
+    elif texts:
         text = {"type": "string", "description": "A line of names, then the lines."}
-        content[_CSV] = {"schema": text, "examples": _named(tables, "answer")}
+        content[_CSV] = {"schema": text, "examples": _named(texts, "answer")}
     return {
         "description": "The answer.",
-        "headers": headers.refs(["x-request-id"]),
+        "headers": headers.refs(["x-request-id", *what.sent_back]),
         "content": content,
     }
 
 
 def _named(examples: dict[str, Json], part: str) -> dict[str, Any]:
-    return {name: {"summary": e["summary"], "value": e[part]} for name, e in examples.items()}
+    return {
+        name: {"summary": e["summary"], "value": _part(e, part)} for name, e in examples.items()
+    }
+
+
+def _part(example: Json, part: str) -> Any:
+    """What is sent or answered; of a form its fields, and the name of its file."""
+    if part == "request" and "file" in example:
+        return {**example["form"], "file": example["file"]["name"]}
+    return example.get(part, {})

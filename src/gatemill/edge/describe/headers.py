@@ -77,6 +77,10 @@ _SENT_BACK: dict[str, tuple[Json, bool]] = {
     "retry-after": (whole("Seconds to wait before the next try.", least=0), False),
     "retry-after-ms": (whole("The same in milliseconds.", least=0), False),
     "x-should-retry": (word("Whether SDKs should try again.", "true", "false"), False),
+    "x-content-type-options": (word("Browsers do not guess what it is.", "nosniff"), True),
+    "content-disposition": (string("The file's name."), True),
+    "location": (string("Path of the job."), False),
+    "preference-applied": (word("The answer comes later.", "respond-async"), False),
     "www-authenticate": (string('Bearer realm="gatemill"'), True),
 }
 ANSWERED = (
@@ -151,6 +155,11 @@ INFERENCE: list[Json] = [
     parameter(
         "x-stainless-retry-count", whole("Earlier tries, for the log. SDKs send it.", least=0)
     ),
+]
+LATER: list[Json] = [
+    parameter("prefer", string("`respond-async`: the answer is a job, and comes later.")),
+    parameter("x-priority", word("Of that job.", "high", "default", "low")),
+    parameter("x-callback-url", string("A public URL that is told when that job has ended.")),
 ]
 BETA = parameter("anthropic-beta", string("Forwarded to Anthropic."))
 VERSION = parameter("anthropic-version", string("Accepted; we speak 2023-06-01."))

@@ -147,7 +147,7 @@ def _lines(messages: Iterable[Any]) -> str:
 def _sent(document: Json, operation: Json) -> str:
     out = ""
     if body := operation.get("requestBody"):
-        schema = body["content"]["application/json"]["schema"]
+        schema = _request(body)
         name = fields.name(schema)
         out += f'<h4 id="{fields.anchor(name)}">Request: {escape(name)}</h4>'
         out += _fields(fields.resolved(document, schema))
@@ -163,6 +163,13 @@ def _sent(document: Json, operation: Json) -> str:
         ]
         out += _folded("Headers and parameters", _table(rows), is_open=not body)
     return out
+
+
+def _request(body: Json) -> Json:
+    """The schema of a request; each route takes one media type."""
+    ((_, content),) = body["content"].items()
+    schema: Json = content["schema"]
+    return schema
 
 
 def _received(document: Json, operation: Json) -> str:
@@ -261,7 +268,7 @@ def _objects(document: Json) -> str:
     """All schemas but those of requests, which stand at their routes."""
     out = '<h2 id="objects">Objects</h2>'
     sent = {
-        fields.name(operation["requestBody"]["content"]["application/json"]["schema"])
+        fields.name(_request(operation["requestBody"]))
         for item in document["paths"].values()
         for operation in item.values()
         if "requestBody" in operation

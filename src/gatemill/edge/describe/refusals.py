@@ -53,6 +53,7 @@ REMEDIES = {
     "idempotency_key_reused": "Make a new Idempotency-Key for each request.",
     "idempotency_key_busy": "Wait as long as `retry-after` says, then repeat the request.",
     "idempotency_answer_lost": "Repeat the request with a new Idempotency-Key to pay for another.",
+    "invalid_arguments": "Correct the argument that `param` names; the kind says what it takes.",
     "conflict": "Choose another id, or first remove what uses it.",
     "circuit_open": "Wait as long as `retry-after` says; add fallbacks to the model.",
     "queue_full": "Wait and try again; raise `queue.concurrency_max` or add targets.",

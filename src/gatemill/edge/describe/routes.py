@@ -9,6 +9,7 @@ import msgspec
 
 from gatemill.edge.describe import headers, refusals
 from gatemill.edge.describe.words import Json, either, ref
+from gatemill.gateway.idempotency import SPENDING
 
 Examples = dict[str, dict[str, Json]]  # operation, name of the example
 
@@ -16,6 +17,9 @@ TAGS = {
     "OpenAI": "The formats of OpenAI's SDKs: set `base_url` to this server's `/v1`.",
     "Anthropic": "The formats of Anthropic's SDKs: set `base_url` to this server.",
     "Gatemill": "Formats of our own.",
+    "Jobs": "Work that outlives a request: hand it in, watch it, cancel it, and see what it died of.",
+    "Files and batches": "OpenAI's files and batches, for every model.",
+    "Webhooks": "Who is told when jobs end, and what became of it.",
     "Keys": "Keys, teams and users, and who changed them; these need an admin key.",
     "Usage": "What is left, and what was used: by whom, of what, and why so.",
     "Configuration": "For whoever runs Gatemill; these need an admin key.",
@@ -106,6 +110,15 @@ _STREAMED = (
 )
 
 
+_LATER: Json = {
+    "description": "With `Prefer: respond-async`: a job, which gives the answer later.",
+    "headers": headers.refs(
+        ["x-request-id", "location", "preference-applied", "idempotent-replayed"]
+    ),
+    "content": {_JSON: {"schema": ref("JobSummary")}},
+}
+
+
 def operation(name: str, path: str, examples: Examples) -> Json:
     """The whole operation `name` at `path`."""
     if name in INFERENCE:
@@ -117,11 +130,13 @@ def _inference(name: str, path: str, what: Inference, examples: dict[str, Json])
     sent = {key: _example(e, e["request"]) for key, e in examples.items()}
     anthropic = [headers.VERSION, headers.BETA] if what.family == "anthropic" else []
     body = {"schema": ref(what.request), "examples": sent}
+    can_wait = name in SPENDING
+    later = {"202": _LATER} if can_wait else {}
     return {
         **_told(name, what.summary, what.about, what.tag),
-        "parameters": [*headers.INFERENCE, *anthropic],
+        "parameters": [*headers.INFERENCE, *(headers.LATER if can_wait else ()), *anthropic],
         "requestBody": {"required": True, "content": {_JSON: body}},
-        "responses": {"200": _answer(what, examples), **refusals.refs(what.family)},
+        "responses": {"200": _answer(what, examples), **later, **refusals.refs(what.family)},
         "security": headers.ANY_KEY,
         "x-codeSamples": _samples(path, examples, key=True),
     }
@@ -171,11 +186,14 @@ def _samples(path: str, examples: dict[str, Json], *, key: bool) -> list[Json]:
 def curl(path: str, example: Json, *, key: bool, method: str = "") -> str:
     """The shell command that sends an example; it reads GATEMILL_URL and GATEMILL_API_KEY."""
     lines = [f'curl -sS "$GATEMILL_URL{path}"']
-    if method in ("PATCH", "DELETE"):
+    if method in ("PATCH", "DELETE") or (method == "POST" and not {"request", "file"} & {*example}):
         lines.append(f"-X {method}")
     if key:
         lines.append('-H "Authorization: Bearer $GATEMILL_API_KEY"')
     lines += [f"-H {shlex.quote(f'{n}: {v}')}" for n, v in example.get("headers", {}).items()]
+    if "file" in example:
+        lines += [f"-F {shlex.quote(f'{n}={v}')}" for n, v in example["form"].items()]
+        lines.append(f"-F file=@{example['file']['name']}")
     if "request" in example:
         lines.append("-H 'Content-Type: application/json'")
         body = msgspec.json.format(msgspec.json.encode(example["request"]), indent=2).decode()

@@ -4,10 +4,13 @@ from gatemill.edge.describe.schemas import (
     admin,
     chat,
     configuration,
+    files,
+    jobs,
     messages,
     ours,
     responses,
     usage,
+    webhooks,
 )
 from gatemill.edge.describe.words import Json
 
@@ -21,4 +24,7 @@ SCHEMAS: dict[str, Json] = {
     **configuration.SCHEMAS,
     **admin.SCHEMAS,
     **usage.SCHEMAS,
+    **jobs.SCHEMAS,
+    **files.SCHEMAS,
+    **webhooks.SCHEMAS,
 }
