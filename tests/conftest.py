@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
 
 # A busy machine is no failure; what is wrong is wrong without a clock.
 settings.register_profile("gatemill", deadline=None, print_blob=True)
 settings.load_profile("gatemill")
+
+
+def pytest_xdist_auto_num_workers(config) -> int:
+    """Tests wait for other processes for a third of their time."""
+    return max(2, (os.cpu_count() or 2) * 3 // 2)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from gatemill.edge.door import Door
+    from gatemill.jobs.crew import Crew
 
 
 class Opened(Struct):
@@ -34,6 +35,7 @@ class Opened(Struct):
     door: Door
     home: house.House
     shown: Shown | None = None
+    crew: Crew | None = None
 
     @property
     def url(self) -> str:
@@ -41,8 +43,13 @@ class Opened(Struct):
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path, config: str = "", **environ: str) -> AsyncIterator[Opened]:
-    """A running house with this TOML; closed again, with nothing left behind."""
+async def opened(
+    tmp_path: Path, config: str = "", *, works: bool = False, **environ: str
+) -> AsyncIterator[Opened]:
+    """A running house with this TOML; closed again, with nothing left behind.
+
+    With `works` it runs jobs, too, as `gatemill serve` does.
+    """
     file = tmp_path / "gatemill.toml"
     file.write_text(config)
     source = Source(file, environ, {"server.data_dir": str(tmp_path / "data")}, lister=None)
@@ -63,12 +70,17 @@ async def opened(tmp_path: Path, config: str = "", **environ: str) -> AsyncItera
     tools = (clock, (writer, False))
     reloader = Reloader((home, draft), source, door, lambda _settings: None, tools)
     shown.reloader = reloader
+    crew = house.crew_of(lambda: reloader.home, house.embedded(loaded.settings, ()))
+    if works:
+        crew.start()
     server = await listen(door, "127.0.0.1", 0)
     try:
-        port = server.sockets[0].getsockname()[1]
-        yield Opened(port=port, key=key_path.read_text().strip(), door=door, home=home, shown=shown)
+        port, key = server.sockets[0].getsockname()[1], key_path.read_text().strip()
+        yield Opened(port=port, key=key, door=door, home=home, shown=shown, crew=crew)
     finally:
         server.close()
+        if works:
+            await crew.drain(0.0)
         door.drain()
         door.close()
         await asyncio.sleep(0)

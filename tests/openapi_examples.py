@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 
 FILE = Path(describe.__file__).parents[2] / "data" / "openapi" / "examples.json"
 SOCKET = "chat_stream"
+# What is shown of ids with much chance in them, by their beginnings.
+MADE_UP = {
+    "job_": "1a1fd6a3c2600000114fd48419e4911f4464e",
+    "resp_": "1a1fd6a3c2600000114fd48419e4911f4464e",  # the job's
+    "batch_": "2b1fd6a3c2600000114fd48419e4911f4464e",
+    "file-": "3c1fd6a3c2600000114fd48419e4911f4464e",
+    "we_": "4d1fd6a3c2600000114fd48419e4911f4464e",
+    "wh_": "5e1fd6a3c2600000114fd48419e4911f4464e",
+}
+_MADE_UP = re.compile(rf"\b({'|'.join(MADE_UP)})[0-9a-f]{{16,}}")
 # What differs from one request to the next, and what stands there instead.
 _VOLATILE = (
     (re.compile(r"req_[0-9a-f]{29}"), "req_1a1fc2352f5b0c6e8d9a4700001a"),
@@ -45,9 +55,23 @@ _VOLATILE = (
     (re.compile(r'("(?:(?:mean_)?latency|first_token|mean|p\d\d)_ms":)[\d.e-]+'), r"\g<1>0.41"),
     (re.compile(r'("expected_wait_s":)[\d.e-]+'), r"\g<1>0.0"),
     (re.compile(r'("id":)\d+'), r"\g<1>7"),
+    (re.compile(r"\bwhsec_[0-9A-Za-z+/=]{20,}"), "whsec_" + "0" * 32),
+    (
+        re.compile(
+            r'("(?:run|started|finished|ended|in_progress|finalizing|completed)_at":)[\d.]+'
+        ),
+        r"\g<1>1795219200",
+    ),
+    (re.compile(r'("(?:cancelling|cancelled)_at":)[\d.]+'), r"\g<1>1795219200"),
+    (re.compile(r'("expires_at":)[\d.]+'), r"\g<1>1797811200"),
+    (re.compile(r'("older_(?:secret_)?until":)[\d.]+'), r"\g<1>1795305600"),
+    (re.compile(r'("(?:next_try|delivered)_at":)[\d.]+'), r"\g<1>1795219200"),
+    (re.compile(r'("took_ms":)\d+'), r"\g<1>12"),
+    (re.compile(r'("oldest_s":)[\d.e-]+'), r"\g<1>0.4"),
     (re.compile(r"(,\d+,\d+,)[\d.]+(?=\r\n)"), r"\g<1>0.41"),
 )
 _ANSWER_S_MAX = 30.0
+_BOUNDARY = "gatemill-example"
 
 
 class Answer(NamedTuple):
@@ -80,6 +104,17 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
     }
 
 
+def form(step: dict[str, Any]) -> bytes:
+    """The body of an example that sends a file."""
+    parts = [
+        f'Content-Disposition: form-data; name="{n}"\r\n\r\n{v}' for n, v in step["form"].items()
+    ]
+    file = f'Content-Disposition: form-data; name="file"; filename="{step["file"]["name"]}"'
+    parts.append(f"{file}\r\nContent-Type: application/jsonl\r\n\r\n{step['file']['text']}")
+    whole = "".join(f"--{_BOUNDARY}\r\n{part}\r\n" for part in parts)
+    return f"{whole}--{_BOUNDARY}--\r\n".encode()
+
+
 class Stage:
     """What an example finds: the real ids behind those that it shows."""
 
@@ -106,7 +141,10 @@ class Stage:
         secret = self._secrets[step.get("key", "")]
         headers = {"authorization": f"Bearer {secret}", **step.get("headers", {})}
         data = None
-        if "request" in step:
+        if "file" in step:
+            data = form(step)
+            headers["content-type"] = f"multipart/form-data; boundary={_BOUNDARY}"
+        elif "request" in step:
             data = self.real(msgspec.json.encode(step["request"]).decode()).encode()
             headers["content-type"] = "application/json"
         answer = fetch(self._running.url + self.real(path), headers, data, method)
@@ -118,11 +156,19 @@ class Stage:
         if "as" not in step:
             return
         said = msgspec.json.decode(answer.body)
-        if "secret" in said:
-            self._names[step["as"]] = said["id"]
-            self._secrets[step["as"]] = said["secret"]
-        else:
-            self._names[step["as"]] = answer.headers["x-request-id"]
+        name = step["as"]
+        if name.startswith("req_"):
+            self._names[name] = answer.headers["x-request-id"]
+            return
+        if said.get("object") == "list":
+            said = said["data"][0]
+        real = said.get("id") or said["task_id"]
+        if start := next((start for start in MADE_UP if name.startswith(start)), ""):
+            # A response and its job have the rest of their names in common.
+            name, real = name.removeprefix(start), re.split("[_-]", real, maxsplit=1)[1]
+        self._names[name] = real
+        if said.get("object") == "key":
+            self._secrets[name] = said["secret"]
 
 
 @contextmanager
@@ -130,12 +176,14 @@ def staged(running: Running, example: dict[str, Any]) -> Iterator[Stage]:
     """What the example needs is there; afterwards it is gone, and so is what the example has made."""
     stage = Stage(running)
     for step in example.get("before", ()):
-        assert stage.ask(step["method"], step["path"], step).status in (200, 201)
+        made = stage.ask(step["method"], step["path"], step)
+        assert made.status in (200, 201, 202), made.body
     try:
         yield stage
     finally:
         for step in example.get("after", ()):
-            assert stage.ask(step["method"], step["path"], step).status == 200
+            gone = stage.ask(step["method"], step["path"], step)
+            assert gone.status == 200, gone.body
 
 
 def send(running: Running, name: str, example: dict[str, Any], path: str) -> Answer:
@@ -177,13 +225,13 @@ def normalised(text: str) -> str:
     """The same for every request alike."""
     for volatile, steady in _VOLATILE:
         text = volatile.sub(steady, text)
-    return text
+    return _MADE_UP.sub(lambda found: found[1] + MADE_UP[found[1]], text)
 
 
 def shown(answer: Answer) -> Any:
     """An answer as the file keeps it: JSON, or the text of a stream."""
     text = normalised(answer.body.decode())
-    if answer.headers.get_content_type() in ("text/event-stream", "text/csv"):
+    if answer.headers.get_content_type() != "application/json":
         return text
     return msgspec.json.decode(text)
 

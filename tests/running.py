@@ -102,7 +102,7 @@ def serve(tmp_path: Path, config_text: str = "", **env: str) -> Iterator[Running
     log = tmp_path / "server.log"
     process = subprocess.Popen(
         [sys.executable, "-m", "gatemill", "serve"],
-        env=_environment(tmp_path, config, data_dir) | env,
+        env=process_environment(tmp_path, config, data_dir) | env,
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -127,7 +127,8 @@ def serve(tmp_path: Path, config_text: str = "", **env: str) -> Iterator[Running
         process.stdout.close()
 
 
-def _environment(tmp_path: Path, config: Path, data_dir: Path) -> dict[str, str]:
+def process_environment(tmp_path: Path, config: Path, data_dir: Path) -> dict[str, str]:
+    """The variables of a process whose TOML and data are these, on a free port."""
     outside = os.environ
     kept = {name: outside[name] for name in _KEPT if name in outside}
     return kept | {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 
     def told(line: str) -> None:
         with capsys.disabled():
-            print(f"\n  {line}", end="", flush=True)  # noqa: T201
+            sys.stdout.write(f"\n  {line}")
+            sys.stdout.flush()
 
     return told

@@ -8,7 +8,7 @@ import pytest
 
 from cli_run import Command
 from openapi_examples import fetch
-from running import Running, serve
+from running import serve
 
 BODY = {"model": "two", "messages": [{"role": "user", "content": "hello"}]}
 CONFIG = """
@@ -26,9 +26,8 @@ def running(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def explain(gatemill: Command, running: Running, tmp_path):
+def explain(gatemill: Command, known: dict[str, str], tmp_path):
     (tmp_path / "request.json").write_bytes(msgspec.json.encode(BODY))
-    known = {"GATEMILL_URL": running.url, "GATEMILL_API_KEY": running.key}
     return lambda *arguments, **more: gatemill("explain", *arguments, **(known | more))
 
 

@@ -59,6 +59,8 @@ def test_every_command_is_listed_and_explained(gatemill: Command) -> None:
         "keys",
         "models",
         "chat",
+        "jobs",
+        "batch",
         "fake-provider",
     ):
         assert f"\n  {name} " in result.out

@@ -1,11 +1,13 @@
-"""The loop of the product, and every transport there is."""
+"""The loop of the product, every transport there is, and jobs in every database."""
 
 from __future__ import annotations
 
 import pytest
 import uvloop
 
+import databases
 from gatemill.fake_provider import server as fake_provider
+from jobs_ledger import Hand, site
 from transports import KINDS, Bench
 
 
@@ -27,3 +29,29 @@ async def bench(request):
     made = Bench(request.param)
     yield made
     await made.close()
+
+
+@pytest.fixture(params=databases.KINDS)
+def place(request, tmp_path):
+    """An empty database of either kind."""
+    with databases.empty(request.param, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def here(place, tmp_path):
+    """The database, a clock, and as many processes as a test opens."""
+    async with site(place, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def jobs(here):
+    """The jobs of one process."""
+    return await here.jobs()
+
+
+@pytest.fixture
+async def hand(here, jobs):
+    """A worker."""
+    return await Hand.enrolled(here, jobs, "w1")

@@ -11,8 +11,8 @@ import pytest
 
 import redis_service
 from gatemill.core.clock import FakeClock
+from gatemill.core.redis_address import address
 from gatemill.kv.memory.cache import MemoryAnswers
-from gatemill.kv.redis.address import address
 from gatemill.kv.redis.cache import RedisAnswers
 from gatemill.kv.redis.connection import Connection
 

@@ -25,12 +25,6 @@ SET_FACT = SCHEMA["set_fact"]
 STARTERS = 6
 
 
-@pytest.fixture(params=databases.KINDS)
-def place(request, tmp_path):
-    with databases.empty(request.param, tmp_path) as found:
-        yield found
-
-
 @pytest.fixture
 def database(place):
     with databases.migrated(place) as opened:

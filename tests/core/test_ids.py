@@ -41,3 +41,12 @@ def test_two_processes_are_kept_apart():
 def test_the_width_holds_for_centuries():
     make = ids.sequence("")
     assert len(make(0.0)) == len(make(17_000_000_000.0)) == 29
+
+
+def test_unguessable_ids_sort_by_time_and_order_and_share_nothing_else():
+    make = ids.unguessable("job_")
+    found = [make(1_700_000_000.0) for _ in range(1000)]
+    found.append(make(1_700_000_000.001))
+    assert found == sorted(found)
+    assert len({one[-20:] for one in found}) == len(found)
+    assert {len(one) for one in found} == {len("job_") + 11 + 6 + 20}

@@ -53,6 +53,7 @@ def test_shell_blocks_print_answers(running: Running, index: int):
     }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
+        cwd=running.data_dir,
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 import uvloop
 
+from api import api
 from gatemill.fake_provider import server as fake_provider
 from house_for_tests import opened
 
@@ -52,3 +53,10 @@ async def house(tmp_path, fake):
 async def gate(house):
     """A house with the usual settings."""
     return await house()
+
+
+@pytest.fixture
+async def ask(gate):
+    """Asks the control routes, with the admin key."""
+    async with api(gate) as asking:
+        yield asking

@@ -127,7 +127,8 @@ def test_every_operation_has_examples_of_both_directions():
         _, _, operation = OPERATIONS[name]
         assert group
         if "requestBody" in operation:
-            shown = operation["requestBody"]["content"]["application/json"]["examples"]
+            ((_, content),) = operation["requestBody"]["content"].items()
+            shown = content["examples"]
             assert shown.keys() == group.keys()
             assert any(not example["value"].get("stream") for example in shown.values())
     assert examples().keys() == OPERATIONS.keys()
@@ -172,9 +173,10 @@ def test_an_error_example_has_the_format_of_its_schema(name):
 )
 def test_errors_are_in_the_format_of_their_path(path, prefix):
     responses = DOCUMENT["paths"][path]["post"]["responses"]
-    wanted = {"400", "401", "404", "408", "409", "413", "415", "421", "422", "429", "431"}
+    later = set() if path.endswith("count_tokens") else {"202"}
+    wanted = later | {"400", "401", "404", "408", "409", "413", "415", "421", "422", "429", "431"}
     assert responses.keys() == wanted | {"200", "500", "502", "503", "504"}
-    for status in responses.keys() - {"200"}:
+    for status in responses.keys() - {"200", "202"}:
         assert responses[status]["$ref"] == f"#/components/responses/{prefix}{status}"
 
 

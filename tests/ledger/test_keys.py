@@ -66,6 +66,13 @@ def test_a_new_key_is_identified_by_its_secret_only(database):
     assert (new.key.admin, new.key.expires_s, new.key.created_s) == (True, NOW_S + 5, NOW_S)
 
 
+def test_a_key_is_found_by_its_id_too(database):
+    new = keys.create(database, PEPPER, keys.Scope("app"), NOW_S)
+    table = keys.load(database, PEPPER, NOW_S)
+    assert table.by_id(new.key.id) == new.key
+    assert table.by_id("unknown") is None
+
+
 def test_the_database_holds_nothing_that_opens_the_door(database):
     new = make(database)
     with database.snapshot():

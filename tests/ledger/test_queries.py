@@ -38,6 +38,8 @@ def test_parameters_become_numbers_and_a_name_has_one(query):
     named = query.dollar
     for number, name in reversed(list(enumerate(query.dollar_params, 1))):
         named = named.replace(f"${number}", f":{name}")
+    for word, locking in sorted(queries.LOCKS.items(), reverse=True):
+        named = named.replace(locking, f" {{{word}}}")
     assert named == query.text
 
 
@@ -45,6 +47,14 @@ def test_a_parameter_used_twice_has_one_number():
     end = queries.load("keys")["end_key"]
     assert end.dollar_params == ("revoked_s", "id")
     assert end.dollar.count("$1") == 2
+
+
+def test_words_about_locks_are_for_postgres_alone():
+    lock = queries.literal("lock", "SELECT 1 FROM t WHERE a = :a {skip_locked}")
+    assert lock.question == "SELECT 1 FROM t WHERE a = ?"
+    assert lock.dollar == "SELECT 1 FROM t WHERE a = $1 FOR UPDATE SKIP LOCKED"
+    lock = queries.literal("lock", "SELECT 1 FROM t {locked}")
+    assert (lock.question, lock.dollar) == ("SELECT 1 FROM t", "SELECT 1 FROM t FOR UPDATE")
 
 
 def test_an_insert_of_many_rows_numbers_its_values_through():

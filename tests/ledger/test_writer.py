@@ -1,9 +1,11 @@
+import asyncio
 import threading
+from contextlib import contextmanager
 
 import pytest
 
-from gatemill.core.errors import LedgerUnavailable, Overloaded
-from gatemill.ledger.writer import WORK_MAX, Writer
+from gatemill.core.errors import InvalidValue, LedgerUnavailable, NotFound, Overloaded
+from gatemill.ledger.writer import SHARE_MAX, UNAVAILABLE_MAX, WORK_MAX, Writer
 
 PATIENCE_S = 10.0
 
@@ -18,6 +20,8 @@ class Notebook:
         self.polls = threading.Semaphore(0)
         self.closed = False
         self.threads = set()
+        self.commits = 0  # tried
+        self.unavailable = 0  # that fail from now on
 
     def start(self):
         if self.fault:
@@ -37,6 +41,14 @@ class Notebook:
 
     def close(self):
         self.closed = True
+
+    @contextmanager
+    def transaction(self):
+        self.commits += 1
+        if self.unavailable:
+            self.unavailable -= 1
+            raise LedgerUnavailable("The disk is full.")
+        yield
 
 
 @pytest.fixture
@@ -143,3 +155,135 @@ def test_work_whose_caller_has_gone_is_not_done(writer):
     gate.set()
     writer.submit(lambda database: None).result(PATIENCE_S)
     assert done == []
+
+
+# --- Units that share a commit --------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(writer):
+    """The thread is busy until this is set, so that what is handed over waits."""
+    gate, begun = threading.Event(), threading.Event()
+
+    def block(database):
+        begun.set()
+        gate.wait(PATIENCE_S)
+
+    writer.submit(block)
+    assert begun.wait(PATIENCE_S)
+    yield gate
+    gate.set()
+
+
+async def test_units_that_wait_share_one_commit(writer, duties, busy):
+    futures = [writer.share(lambda db, number=number: number) for number in range(SHARE_MAX)]
+    busy.set()
+    assert await asyncio.gather(*futures) == list(range(SHARE_MAX))
+    assert duties.commits == writer.commits == 1
+    assert writer.units == SHARE_MAX
+
+
+async def test_a_commit_has_a_bounded_number_of_units(writer, duties, busy):
+    futures = [writer.share(lambda db: None) for _ in range(SHARE_MAX + 1)]
+    busy.set()
+    await asyncio.gather(*futures)
+    assert duties.commits == 2
+
+
+async def test_other_work_keeps_its_place_among_units(writer, duties, busy):
+    seen = []
+    first = writer.share(lambda db: seen.append("first"))
+    writer.wake()
+    second = writer.share(lambda db: seen.append("second"))
+    work = writer.submit(lambda db: seen.append("work"))
+    third = writer.share(lambda db: seen.append("third"))
+    busy.set()
+    await asyncio.gather(first, second, asyncio.wrap_future(work), third)
+    assert seen == ["first", "second", "work", "third"]
+    assert duties.commits == 2
+
+
+async def test_a_unit_that_fails_disturbs_no_other(writer, duties, busy):
+    ran = []
+
+    def fail(database):
+        ran.append("bad")
+        raise InvalidValue("It does not fit.")
+
+    units = [lambda db: ran.append("a"), fail, lambda db: ran.append("b")]
+    futures = [writer.share(unit) for unit in units]
+    busy.set()
+    found = await asyncio.gather(*futures, return_exceptions=True)
+    assert [type(each) for each in found] == [type(None), InvalidValue, type(None)]
+    assert ran == ["a", "bad", "a", "bad", "b"]  # together, then each alone
+    assert writer.units == 2
+
+
+async def test_a_unit_that_returns_an_error_refuses_without_disturbing_anybody(
+    writer, duties, busy
+):
+    futures = [writer.share(lambda db: NotFound("There is none.")), writer.share(lambda db: 1)]
+    busy.set()
+    with pytest.raises(NotFound, match="There is none"):
+        await futures[0]
+    assert await futures[1] == 1
+    assert duties.commits == 1
+
+
+async def test_when_the_database_is_away_not_every_unit_waits_for_it(writer, duties, busy):
+    duties.unavailable = 99
+    futures = [writer.share(lambda db: 1) for _ in range(20)]
+    busy.set()
+    found = await asyncio.gather(*futures, return_exceptions=True)
+    assert {type(each) for each in found} == {LedgerUnavailable}
+    assert duties.commits == 1 + UNAVAILABLE_MAX
+
+
+async def test_a_single_unavailable_moment_costs_nobody_anything(writer, duties, busy):
+    duties.unavailable = 1
+    futures = [writer.share(lambda db: 1) for _ in range(20)]
+    busy.set()
+    assert await asyncio.gather(*futures) == [1] * 20
+
+
+async def test_a_unit_whose_caller_has_gone_is_not_run(writer, busy):
+    ran = []
+    gone, here = writer.share(ran.append), writer.share(lambda db: None)
+    gone.cancel()
+    busy.set()
+    await here
+    assert ran == []
+
+
+async def test_a_caller_that_goes_during_the_commit_is_forgotten(writer):
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(database):
+        begun.set()
+        gate.wait(PATIENCE_S)
+
+    future = writer.share(slow)
+    await asyncio.to_thread(begun.wait, PATIENCE_S)
+    future.cancel()
+    gate.set()
+    assert await writer.share(lambda db: "next") == "next"
+
+
+def test_a_loop_that_was_closed_is_not_told(writer, busy):
+    async def leave():
+        writer.share(lambda db: None)
+
+    asyncio.run(leave())
+    busy.set()
+    assert writer.submit(lambda db: "next").result(PATIENCE_S) == "next"
+
+
+async def test_units_are_refused_when_too_much_waits_and_after_the_end(writer, busy):
+    futures = [writer.share(lambda db: None) for _ in range(WORK_MAX)]
+    with pytest.raises(Overloaded):
+        writer.share(lambda db: None)
+    busy.set()
+    await asyncio.gather(*futures)
+    await asyncio.wrap_future(writer.stop())
+    with pytest.raises(LedgerUnavailable):
+        writer.share(lambda db: None)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gatemill.core.errors import UpstreamInterrupted
-from gatemill.library import pieces
+from gatemill.gateway import blocks
 from gatemill.library.pieces import pieces_of
 
 
@@ -81,7 +81,7 @@ async def test_a_slow_reader_pauses_the_provider_once():
     found = pieces_of(flow)
     first = asyncio.ensure_future(anext(found))
     await asyncio.sleep(0)
-    large = chunk("x" * (pieces.PENDING_BYTES_MAX // 2))
+    large = chunk("x" * (blocks.PENDING_BYTES_MAX // 2))
     for _ in range(4):
         flow.sink.feed(large)
     assert flow.said == ["pause"]

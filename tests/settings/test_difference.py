@@ -112,15 +112,22 @@ def test_what_needs_a_restart_exists_and_stays_as_it_was(tmp_path, option):
         "openapi": "false",
         "dev_key": "false",
         "workers": "1",
+        "embedded": "false",
+        "kinds": '["a.b"]',
+        "dispatch": '"redis"',
+        "broker": '"redis://h:1/0"',
+        "lease_s": "9.0",
+        "beat_s": "2.0",
     }
     old = Settings()
-    text = special.get(name, values[type(getattr(getattr(old, section), name))])
+    text = special.get(name) or values[type(getattr(getattr(old, section), name))]
     new = _of(tmp_path, f"[{section}]\n{name} = {text}\n[limits]\nbody_bytes = 9")
     result = compared(old, new)
     assert getattr(getattr(result.settings, section), name) == getattr(getattr(old, section), name)
     assert "limits.body_bytes: 33554432 -> 9" in result.changes
     if name != "workers":
-        assert [line for line in result.needs_restart if line.startswith(f"{option}: ")]
+        said = (f"{option}: ", f"+ {option}: ")  # the latter where there was none
+        assert [line for line in result.needs_restart if line.startswith(said)]
     assert not [line for line in result.changes if line.startswith(f"{option}: ")]
 
 

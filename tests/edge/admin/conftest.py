@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from api import api
 from house_for_tests import opened
 
 CONFIG = """
@@ -30,13 +29,6 @@ usd = 30
 async def gate(tmp_path, fake):
     async with opened(tmp_path, CONFIG.format(url=fake.url)) as running:
         yield running
-
-
-@pytest.fixture
-async def ask(gate):
-    """Asks the control routes."""
-    async with api(gate) as asking:
-        yield asking
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 import redis_service
 from gatemill.core.errors import StartRefused
-from gatemill.kv.redis.address import address
+from gatemill.core.redis_address import address
 from gatemill.kv.redis.cache import (
     PENDING_BYTES_MAX,
     PENDING_MAX,

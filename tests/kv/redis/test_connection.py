@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from gatemill.core.redis_address import address
 from gatemill.kv.redis import wire
-from gatemill.kv.redis.address import address
 from gatemill.kv.redis.connection import Connection, script
 from gatemill.kv.redis.wire import Away
 

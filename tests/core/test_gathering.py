@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gatemill.core.errors import RateLimited
-from gatemill.library.gathering import gathered
+from gatemill.core.gathering import gathered
 
 
 class Asked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatemill.core.errors import StartRefused
-from gatemill.kv.redis.address import Address, address
+from gatemill.core.redis_address import Address, address
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""A thousand jobs wait, and whatever tells workers of them is gone: all end within a minute."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import rabbit_service
+from dispatch_sites import Joined, joined
+from gatemill.ledger import queries
+from site_under_fire import THOROUGH, Site, until
+
+JOBS = 1000
+END_S = 60.0
+_OPEN = queries.literal("open", "SELECT count(*) AS jobs FROM jobs WHERE finished_at IS NULL")
+_STARTS = queries.literal(
+    "starts", "SELECT state, count(*) AS jobs, sum(starts) AS starts FROM jobs GROUP BY state"
+)
+
+
+def submit(site: Site) -> None:
+    one = {"kind": "fire", "args": {"seconds": 0.02}}
+    site.ask("POST", "/v1/jobs", {"jobs": [one] * JOBS})
+
+
+def count_open(site: Site) -> int:
+    database = site.place.open(writes=False)
+    try:
+        return int(database.rows(_OPEN)[0]["jobs"])
+    finally:
+        database.close()
+
+
+def check(place: Joined, since_s: float, say) -> None:
+    site = place.site
+    left_s = END_S - (time.monotonic() - since_s)
+    until(lambda: not count_open(site), left_s, "all jobs have ended")
+    say(f"{place.engine}: {JOBS} jobs ended {time.monotonic() - since_s:.1f} s after the loss")
+    database = site.place.open(writes=False)
+    try:
+        (row,) = database.rows(_STARTS)
+    finally:
+        database.close()
+    assert (row["state"], row["jobs"], row["starts"]) == ("succeeded", JOBS, JOBS)
+
+
+@pytest.mark.parametrize(
+    "engine", ["redis", "rabbitmq", "celery-redis", *(["celery-rabbitmq"] if THOROUGH else [])]
+)
+def test_all_messages_and_queues_are_deleted(tmp_path, engine, say):
+    with joined(tmp_path, engine) as place:
+        submit(place.site)
+        place.lose_all()
+        assert count_open(place.site) > JOBS / 4
+        check(place, time.monotonic(), say)
+
+
+@pytest.mark.parametrize("engine", [*(["rabbitmq"] if THOROUGH else []), "celery-rabbitmq"])
+def test_rabbitmq_is_started_again(tmp_path, engine, say):
+    server = rabbit_service.Server()
+    try:
+        with joined(tmp_path, engine, broker=server.url) as place:
+            submit(place.site)
+            server.stop()
+            lost_s = time.monotonic()
+            server.start()
+            check(place, lost_s, say)
+    finally:
+        server.remove()

@@ -1,0 +1,43 @@
+"""A kind of job that does what a test says: `ACTS` by name, which tests add to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gatemill.jobs.context import Context
+
+NAME = "play"
+QUEUE = "inference"
+
+
+class Args(Struct, forbid_unknown_fields=True):
+    """Which act, and what it is given."""
+
+    act: str
+    seconds: float = 0.0
+    text: str = ""
+
+
+async def run(ctx: Context, args: Args) -> Any:
+    """What the act gives."""
+    return await ACTS[args.act](ctx, args)
+
+
+async def sleep(ctx: Context, args: Args) -> Any:
+    await asyncio.sleep(args.seconds)
+    return {"attempt": ctx.job.attempt}
+
+
+async def die(ctx: Context, args: Args) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+ACTS: dict[str, Callable[[Context, Args], Awaitable[Any]]] = {"sleep": sleep, "die": die}
