@@ -47,6 +47,10 @@ lock:
 bench *ARGS:
     uv run --extra dev python -m bench {{ARGS}}
 
+# Jobs and batches on SQLite and, where it is installed, Postgres.
+bench-jobs *ARGS:
+    uv run --extra dev python -m bench.jobs {{ARGS}}
+
 # Test coverage, line by line.
 coverage:
     uv run --extra dev coverage run -m pytest -n 0

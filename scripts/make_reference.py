@@ -19,6 +19,7 @@ from gatemill import __version__
 from gatemill.core import errors
 from gatemill.edge import failures
 from gatemill.edge.describe import refusals
+from gatemill.jobs.making import new_job
 from gatemill.observe import metrics
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from gatemill.core.errors import GatemillError
+    from gatemill.house import House
 
 ROOT = Path(__file__).parents[1]
 ERRORS = ROOT / "docs" / "errors.md"
@@ -119,9 +121,13 @@ _LABELS = {
     "config": "version of the configuration",
     "direction": ", ".join(f"`{kind}`" for kind in metrics.TOKEN_KINDS),
     "model": "name in [models], or its pattern; empty when none was found",
+    "kind": "kind of job, `other` beyond 200 of them",
     "operation": "the surface: `chat`, `messages`, `embeddings` ...",
-    "outcome": "`ok`, or the code of the error",
+    "outcome": "of a try at a provider `ok`, or the code of the error; of an attempt of a job succeeded, retried, dead, postponed, released, cancelled, waiting or refused; of a webhook `2xx` to `5xx`, postponed or the code of the error",
+    "priority": "high, default or low",
     "provider": "name in [providers]; empty when none was asked",
+    "queue": "queue of a kind; `other` beyond 100 of them",
+    "state": "scheduled, queued or running",
     "status": "HTTP status that the caller got",
     "version": "of Gatemill",
 }
@@ -166,6 +172,8 @@ async def metrics_page(folder: Path) -> str:
         meter.attempt("provider", "ok")
         meter.unpriced("provider")
         house.home.gateway.admission.refusals["key", "requests"] = 1
+        await _use_jobs(house.home)
+        await meter.refresh()
         text = metrics.page(meter, __version__, "config").decode()
     families = sorted(text_string_to_metric_families(text), key=lambda family: family.name)
     page = METRICS_HEAD.format(series_max=f"{metrics.SERIES_MAX:,}", other=metrics.OTHER)
@@ -175,6 +183,15 @@ async def metrics_page(folder: Path) -> str:
     page += "".join(_row(f"`{label}`", _LABELS[label]) for label in used)
     page += "\n## Buckets\n\n| histogram | upper bounds |\n| --- | --- |\n"
     return page + "".join(_bucket_rows(families))
+
+
+async def _use_jobs(home: House) -> None:
+    """A job waits, an attempt was counted, and a webhook."""
+    services = home.jobs.services
+    services.sender.tries["2xx"] += 1
+    home.jobs.counters.kind("chat.completion")
+    job = new_job(services, "chat.completion", b"{}", owner="nobody", key_id="")
+    await home.ledger.jobs.submit([job], 1, 1)
 
 
 def _metric_row(family: Metric) -> str:
