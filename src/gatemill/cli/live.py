@@ -44,7 +44,7 @@ def probe_all(loaded: Loaded) -> Sequence[Finding]:
     remote = [
         (name, provider)
         for name, provider in loaded.settings.providers.items()
-        if vendors()[provider.kind].dialect != "echo"
+        if vendors()[provider.kind].dialect not in ("echo", "local")
     ]
     if not remote:
         return []

@@ -6,7 +6,7 @@ one request is not tracked by the garbage collector (gc=False): nothing in it le
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -91,6 +91,9 @@ class Head(Struct, gc=False):
     user: str = (
         ""  # the end user whom the body names; decides the arm of an experiment, nothing else
     )
+    prompt: str = ""  # a prompt of the registry: "greet", "greet@production" or "greet:3"
+    # Whose features it is about: ("user", "u1"). Fields of ours that no provider may see.
+    entities: tuple[tuple[str, str], ...] = ()
 
 
 class Timeouts(Struct, frozen=True):
@@ -115,6 +118,7 @@ class Target(Struct, frozen=True):
     lane: Lane  # its breaker, its queue, its latency; shared by all routes that lead here
     label: str = ""  # "provider/model", in ASCII: headers and log lines
     context_tokens: int | None = None  # most prompt and answer tokens together; None: not known
+    version: str = ""  # of a model in the registry: "sentiment:3"
 
 
 def target_label(provider: str, model: str) -> str:
@@ -178,6 +182,10 @@ class Call(Struct, gc=False):
     label: str = ""  # the configured name that answers: the metric label
     replayed: bool = False  # the answer is that of an earlier request with the same Idempotency-Key
     version: str = ""  # name of the experiment's arm
+    experiment: str = ""  # id of an experiment whose outcomes are kept; "" for those of the file
+    prompt: str = ""  # the version of the prompt that was filled in: "greet:3"
+    # Features of the entities it names, as "user.tier" -> value; what was logged with its id.
+    facts: dict[str, Any] | None = None
     reason: str = ""  # why this target, in a few words: "weight", "simple", "latency"
     cache: str = ""  # "", "miss", "hit", "stale" or "coalesced"
     cache_age_s: float | None = None  # how long ago the cached answer was made
@@ -224,6 +232,9 @@ class UsageRow(Struct, frozen=True, array_like=True):
     unsettled: bool = False
     decision: str = ""  # JSON of what was weighed; on the last attempt of a request only
     job_id: str = ""  # the job on whose behalf it was made
+    experiment_id: str = ""
+    model_version: str = ""  # of a model in the registry: "sentiment:3"
+    prompt_version: str = ""  # of the prompt that was filled in: "greet:3"
 
     @property
     def prompt_tokens(self) -> int:

@@ -26,11 +26,17 @@ from gatemill.edge import (
     batches,
     config_routes,
     describe,
+    experiments,
     failures,
+    features,
     files,
     hot,
     jobs,
+    knowledge,
     models,
+    recordings,
+    registry,
+    serving,
     socket,
     webhooks,
 )
@@ -61,6 +67,8 @@ def build(shown: Shown, *, with_docs: bool) -> FastAPI:
     )
     _add_failures(app, shown)
     _add_hot(app, shown)
+    for room in (serving, registry, experiments, features, recordings, knowledge):
+        room.add(app, shown)
     _add_models(app, shown)
     _add_health(app, shown)
     config_routes.add(app, shown)

@@ -132,6 +132,8 @@ class Books:
             version=call.version,
             decision=call.decision,
             job_id=call.job_id,
+            experiment_id=call.experiment,
+            prompt_version=call.prompt,
         )
         self.rows.record(row)
         return row
@@ -189,6 +191,9 @@ def row_of(call: Call, tried: Attempt, cost: int | None) -> UsageRow:
         _SETTLED,
         call.decision,
         call.job_id,
+        call.experiment,
+        target.version,
+        call.prompt,
     )
 
 
@@ -220,4 +225,7 @@ def _stand_in(call: Call, tried: Attempt, cost: int | None) -> tuple[Any, ...]:
         True,
         "",
         call.job_id,
+        call.experiment,
+        target.version,
+        call.prompt,
     )

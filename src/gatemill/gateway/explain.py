@@ -20,6 +20,7 @@ from gatemill.gateway.admit import error_of, may_pass
 from gatemill.gateway.identify import identify
 from gatemill.gateway.pipeline import answers_of, read
 from gatemill.gateway.plan import plan
+from gatemill.gateway.prepare import fill, learn
 from gatemill.policy import reserve, tokens
 from gatemill.policy.price import cost_pico
 from gatemill.upstream.attempt import outgoing
@@ -74,8 +75,10 @@ async def explain(
         call = read(gateway, surface, body, caller, call_id, key)
         said["model"] = call.head.model
         now_s = gateway.now()
+        await learn(gateway, call, keep=False)
         chosen = plan(gateway.routes, key, call, now_s)
         call.version = chosen.version
+        fill(gateway, surface, call, chosen)
         said |= _route(chosen, now_s)
         said["cache"] = cache = await _cache(gateway, call, chosen, caller)
         said |= await _limits(gateway, call, chosen)

@@ -6,16 +6,17 @@ key table's snapshot) is inside the parts, and each part says who writes it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gatemill.core.call import Key
+    from gatemill.core.call import Call, Key, Reply
     from gatemill.core.clock import Clock
-    from gatemill.core.ports import Surface
+    from gatemill.core.errors import GatemillError
+    from gatemill.core.ports import Json, Surface
     from gatemill.gateway.admit import Admission, Gate
     from gatemill.gateway.books import Books
     from gatemill.gateway.idempotency import Idempotency
@@ -32,6 +33,41 @@ class Keys(Protocol):
 
     def identify(self, secret: bytes) -> Key | None:
         """The key with this secret, whatever its state; None when there is none."""
+        ...
+
+
+class Filled(Struct, frozen=True):
+    """A prompt with its variables in place."""
+
+    messages: list[Json]
+    params: Json  # fields of the request that the prompt sets where the caller does not
+    version: str  # "greet:3"
+
+
+class Prompts(Protocol):
+    """The prompts of the registry."""
+
+    def fill(self, name: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Filled:
+        """`name` is "greet", "greet@production" or "greet:3"; `facts` are "user.tier" -> value.
+
+        Never waits. Raises NotFound and InvalidValue, with `param` beginning at the request's body.
+        """
+        ...
+
+
+class Facts(Protocol):
+    """What is known of the entities that a call names."""
+
+    async def resolve(self, call: Call, *, keep: bool) -> dict[str, Any]:
+        """The values by name ("user.tier"); defaults where nothing is known in time. Raises InvalidValue."""
+        ...
+
+
+class Recorder(Protocol):
+    """Keeps requests and answers where that was asked for."""
+
+    def take(self, call: Call, reply: Reply | None, error: GatemillError | None) -> None:
+        """The call was answered (a stream has just begun), or has failed. Never waits, never raises."""
         ...
 
 
@@ -58,6 +94,9 @@ class Gateway(Struct, frozen=True, weakref=True):
     request_timeout_s: float
     json_depth_max: int
     version: str  # of the configuration: the first 12 hex digits of its SHA-256
+    prompts: Prompts | None = None
+    facts: Facts | None = None
+    recorder: Recorder | None = None  # None: no bodies are kept
 
 
 class Caller(Struct, gc=False):

@@ -13,6 +13,7 @@ from gatemill.gateway.admit import admit
 from gatemill.gateway.idempotency import SPENDING
 from gatemill.gateway.identify import identify
 from gatemill.gateway.plan import decision, plan
+from gatemill.gateway.prepare import fill, learn
 from gatemill.gateway.settle import refused, settle
 from gatemill.upstream.attempt import attempt
 from gatemill.wire import cache_control
@@ -55,6 +56,8 @@ async def answer(
         failure = ClientGone("The caller hung up.")
         raise
     finally:
+        if gateway.recorder is not None:
+            gateway.recorder.take(call, reply, failure)
         # Here, so that a fault of our own leaves the gate too; the door turns it into an answer.
         if reply is None:
             _finish(gateway, call, caller, failure or _fault(call, gateway.now()))
@@ -68,11 +71,15 @@ async def answer(
 async def _planned(gateway: Gateway, surface: Surface, call: Call, caller: Caller) -> Reply:
     now_s = gateway.now()
     assert call.key is not None
+    if call.head.entities:
+        await learn(gateway, call)
     chosen = plan(gateway.routes, call.key, call, now_s)
     call.label = chosen.route.name
     if chosen.considered:
         call.version, call.reason = chosen.version, chosen.reason
         call.decision = decision(chosen)
+    if chosen.experiment or chosen.arm is not None or call.head.prompt or call.head.entities:
+        fill(gateway, surface, call, chosen)
     await admit(gateway.admission, call, chosen, now_s)
     if chosen.shadow is not None:
         gateway.shadows.begin(gateway, surface, call, chosen.shadow)

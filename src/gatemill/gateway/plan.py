@@ -7,7 +7,7 @@ of every choice is the call's, never the time.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +17,7 @@ from gatemill.core.errors import ContextLengthExceeded, InvalidValue, ModelNotFo
 from gatemill.core.money import PICO_PER_MICRO
 from gatemill.gateway.routes import (
     NAMES_MAX,
+    ByFeature,
     CacheRoute,
     Route,
     Routes,
@@ -25,16 +26,20 @@ from gatemill.gateway.routes import (
 )
 from gatemill.policy import choose, complexity, context, experiment
 from gatemill.policy.complexity import Reading
+from gatemill.policy.experiment import Arm
 from gatemill.policy.price import cost_pico
 from gatemill.policy.tokens import estimate_prompt
 from gatemill.wire import fields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gatemill.core.call import Call, Key, Target
     from gatemill.core.ports import Json
 
 __all__ = (
     "NAMES_MAX",
+    "ByFeature",
     "CacheRoute",
     "Considered",
     "Plan",
@@ -71,6 +76,8 @@ class Plan(Struct, frozen=True, gc=False):
     model: str = ""  # whose targets these are, where an arm or the complexity led on
     complexity: Reading | None = None
     shadow: ShadowRoute | None = None  # a copy of this call goes there
+    experiment: str = ""  # id of the experiment that chose the arm, where outcomes are kept
+    arm: Arm | None = None  # what it changes in the request
 
 
 class _Decision(Struct, omit_defaults=True):
@@ -124,6 +131,8 @@ class _Way(Struct):
 
     leaf: Route
     versions: str = ""
+    experiment: str = ""
+    arm: Arm | None = None  # the last one that has something to change
     reasons: str = ""
     reading: Reading | None = None
 
@@ -189,6 +198,8 @@ def _plan_for(routes: Routes, route: Route, key: Key, call: Call, now_s: float) 
         model="" if leaf is route else leaf.name,
         complexity=way.reading,
         shadow=shadow,
+        experiment=way.experiment,
+        arm=way.arm,
     )
 
 
@@ -213,13 +224,19 @@ def _way(routes: Routes, route: Route, key: Key, body: _Body) -> _Way:
     """Follows arms and complexity. Only the name that was asked for needs to be in the key's scope."""
     way = _Way(route)
     leaf = route
-    # It ends: settings/model_checks.py refuses circles.
+    # It ends: settings/model_checks.py refuses circles, and an arm never leads to an experiment of
+    # the database.
     while leaf.leads:
         if leaf.experiment is not None:
             unit = experiment.who(leaf.experiment, key.id, body.call)
             chosen = experiment.arm(leaf.experiment, unit)
             way.versions = f"{way.versions}/{chosen.name}" if way.versions else chosen.name
+            way.experiment = way.experiment or leaf.experiment.id
+            if chosen.prompt or chosen.params:
+                way.arm = chosen
             name, said = chosen.model, f"arm {chosen.name}"
+        elif leaf.by_feature is not None:
+            name, said = _by_feature(leaf.by_feature, body.call.facts)
         else:
             assert leaf.complexity is not None
             way.reading = complexity.read(body.json())
@@ -227,8 +244,26 @@ def _way(routes: Routes, route: Route, key: Key, body: _Body) -> _Way:
             name = leaf.complexity.hard if is_hard else leaf.complexity.simple
             said = "hard" if is_hard else "simple"
         way.reasons = f"{way.reasons}, {said}" if way.reasons else said
-        way.leaf = leaf = routes.exact[name]
+        way.leaf = leaf = _leaf(routes, name)
     return way
+
+
+def _by_feature(rule: ByFeature, facts: Mapping[str, Any] | None) -> tuple[str, str]:
+    """The name that a feature leads to, and why."""
+    value = (facts or {}).get(rule.feature)
+    name = rule.models.get(str(value), rule.default)
+    return name, f"{rule.feature} {'unknown' if value is None else value}"
+
+
+def _leaf(routes: Routes, name: str) -> Route:
+    found = routes.leaf(name)
+    if found is None:
+        raise ModelNotFound(
+            f"The model leads on to `{name[:200]}`, which does not exist any more. Tell whoever runs"
+            " this server.",
+            param="model",
+        )
+    return found
 
 
 def _further(leaf: Route, route: Route) -> list[_Candidate]:

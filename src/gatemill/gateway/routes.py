@@ -6,6 +6,7 @@ Rule: everything is computed when configuration loads, except names that only a 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from msgspec.structs import force_setattr, replace
 from gatemill.core.call import target_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from gatemill.core.call import Key, Price, Target
     from gatemill.core.limits import Rule
@@ -48,6 +49,14 @@ class ShadowRoute(Struct, frozen=True):
     concurrency_max: int  # copies under way; beyond it none is sent
 
 
+class ByFeature(Struct, frozen=True):
+    """What is known of the caller leads on."""
+
+    feature: str  # "user.tier"
+    models: Mapping[str, str]  # the feature's value as text -> a name of [models]
+    default: str  # the name for any other value
+
+
 class Route(Struct, frozen=True):
     """One configured name."""
 
@@ -61,6 +70,7 @@ class Route(Struct, frozen=True):
     strategy: str = "weight"  # or "order", "latency", "cost"
     experiment: Experiment | None = None
     complexity: Complexity | None = None
+    by_feature: ByFeature | None = None
     shadow: ShadowRoute | None = None
     rules: tuple[Rule, ...] = ()  # limits of the model as a whole
     cache: CacheRoute | None = None
@@ -71,7 +81,7 @@ class Route(Struct, frozen=True):
     has_windows: bool = False  # some target says how long its context is
 
     def __post_init__(self) -> None:
-        leads = self.experiment is not None or self.complexity is not None
+        leads = any((self.experiment, self.complexity, self.by_feature))
         windows = any(t.context_tokens is not None for t in self.targets + self.fallbacks)
         plain = len(self.targets) == 1 and not (
             self.fallbacks or leads or windows or self.shadow is not None
@@ -92,6 +102,10 @@ class Routes:
     ) -> None:
         """`price` and `lane` are those of (provider, model), for names bound through patterns."""
         self.exact = {route.name: route for route in routes if "*" not in route.name}
+        # What the database adds while we serve: names of the registry, and experiments, which may
+        # bear the name of any of them. Replaced by `publish`.
+        self._leaves: Mapping[str, Route] = self.exact
+        self._served: Mapping[str, Route] = self.exact
         patterns = [route for route in routes if "*" in route.name]
         # The longest pattern says most; sorting is stable, so the file's order decides ties.
         self.patterns = sorted(patterns, key=lambda route: -len(route.name))
@@ -103,7 +117,7 @@ class Routes:
 
     def find(self, name: str) -> Route | None:
         """The route of a model name."""
-        route = self.exact.get(name) or self._bound.get(name)
+        route = self._served.get(name) or self._bound.get(name)
         if route is not None:
             return route
         if not _NAME.fullmatch(name):
@@ -116,9 +130,26 @@ class Routes:
                 return route
         return None
 
+    def publish(self, models: Mapping[str, Route], experiments: Mapping[str, Route]) -> None:
+        """These names are served from now on, in place of those published before.
+
+        A name of the configuration file goes before the same one in `models`; an experiment goes
+        before both, and its arms find them by `leaf`.
+        """
+        self._leaves = {**models, **self.exact}
+        self._served = {**self._leaves, **experiments}
+        self._bound.clear()
+
+    def leaf(self, name: str) -> Route | None:
+        """The route of a name that an arm, the complexity or a feature leads to: no experiment's."""
+        return self._leaves.get(name) or self._pattern(name)
+
     def visible(self, key: Key) -> Mapping[str, Route]:
         """The exact names that `key` may call."""
-        return {name: route for name, route in self.exact.items() if allows(key, name)}
+        return {name: route for name, route in self._served.items() if allows(key, name)}
+
+    def _pattern(self, name: str) -> Route | None:
+        return None if name in self._served else self.find(name)
 
     def _bind(self, route: Route, name: str) -> Route:
         prefix = route.name.split("*", 1)[0]

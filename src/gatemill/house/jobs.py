@@ -29,7 +29,7 @@ from gatemill.jobs.housekeeping import Housekeeping
 from gatemill.jobs.news import News
 from gatemill.jobs.quarantine import Quarantine
 from gatemill.jobs.registry import Kinds
-from gatemill.jobs.services import Amounts, Services
+from gatemill.jobs.services import Amounts, Rooms, Services
 from gatemill.jobs.worker import Options, Worker
 from gatemill.ledger.jobs.rows import QueueLimit, WorkerRow
 from gatemill.observe.metrics import Meter
@@ -114,7 +114,7 @@ class _ById:
 
 
 def workshop_of(
-    settings: Settings, gateway: Gateway, ledger: Ledger, previous: House | None
+    settings: Settings, gateway: Gateway, ledger: Ledger, rooms: Rooms, previous: House | None
 ) -> Workshop:
     """The part of the house that is for jobs. Raises InvalidValue for a schedule that cannot be.
 
@@ -138,6 +138,7 @@ def workshop_of(
         bell=_bell(settings, clock) if old is None else old.bell,
         new_id=_new_id(clock) if old is None else old.new_id,
         sender=_sender(settings, previous),
+        rooms=rooms,
     )
     desk = Desk(
         services,

@@ -52,7 +52,7 @@ class Prices:
     def of(self, provider: str, model: str) -> Price | None:
         """The price, the configured ceiling where it is not known, or None."""
         vendor = vendors()[self._settings.providers[provider].kind]
-        if vendor.dialect == "echo":
+        if vendor.dialect in ("echo", "local"):
             return _FREE
         known = self._book.price(provider, vendor.prices, model, self._clock.unix_s())
         return self._ceiling if known is None else known

@@ -24,14 +24,20 @@ if TYPE_CHECKING:
     from gatemill.core.clock import Clock
     from gatemill.core.ports import Dialect, Lane, Transport
     from gatemill.house.models import Prices
+    from gatemill.local.shelf import Shelf
     from gatemill.settings.model import Provider, Settings
     from gatemill.upstream.keys import KeyPool
     from gatemill.upstream.lane import Lanes
 
 
-def transport_of(name: str, provider: Provider, clock: Clock) -> Transport:
+_BUILT_IN = ("echo", "local")
+
+
+def transport_of(name: str, provider: Provider, clock: Clock, shelf: Shelf) -> Transport:
     """The way to a provider. Raises OSError for an unreadable `ca_file`."""
     vendor = vendors()[provider.kind]
+    if vendor.dialect == "local":
+        return shelf
     if vendor.dialect == "echo":
         return Inline(import_module("gatemill.providers.echo").respond, clock)
     headers = headers_of(provider)
@@ -60,8 +66,9 @@ def tls_of(ca_file: str | None) -> ssl.SSLContext:
 def dialect_of(kind: str) -> Dialect:
     """The format that a kind of provider speaks."""
     name = vendors()[kind].dialect
-    # Echo answers in OpenAI's words, so it is read like OpenAI.
-    dialect: Any = import_module(f"gatemill.providers.{'openai' if name == 'echo' else name}")
+    # What is built in answers in OpenAI's words, so it is read like OpenAI.
+    spoken = "openai" if name in _BUILT_IN else name
+    dialect: Any = import_module(f"gatemill.providers.{spoken}")
     found: Dialect = dialect
     return found
 
@@ -116,6 +123,8 @@ class Maker:
         native = provider.native if provider.native is not None else vendor.native
         if vendor.dialect == "echo":
             native = ("chat", "embeddings")
+        elif vendor.dialect == "local":
+            native = ("chat", "completions", "embeddings", "predict", "rerank")
         self._facts = TargetSettings(
             native=frozenset(native) if native is not None else None,
             base_url=provider.base_url or "",
@@ -127,7 +136,7 @@ class Maker:
             refuse_hints=settings.server.unsupported_parameters == "refuse",
         )
 
-    def __call__(self, model: str, context_tokens: int | None = None) -> Target:
+    def __call__(self, model: str, context_tokens: int | None = None, version: str = "") -> Target:
         """The target for one of the provider's models; `*` for a pattern."""
         return Target(
             provider=self._name,
@@ -140,6 +149,7 @@ class Maker:
             lane=self.lane(model),
             label=target_label(self._name, model),
             context_tokens=context_tokens,
+            version=version,
         )
 
     def lane(self, model: str) -> Lane:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gatemill.core import ids
+from gatemill.experiments.table import Table as Splits
 from gatemill.gateway.admit import Gate
 from gatemill.gateway.books import Books
 from gatemill.gateway.embed import Embedder
@@ -27,9 +28,12 @@ from gatemill.house.limits import admission_of, limiter_of
 from gatemill.house.models import Prices, routes_of
 from gatemill.house.providers import makers_of, transport_of
 from gatemill.house.recall import answers_of, idempotency_of, recall_of
+from gatemill.house.rooms import Watcher, before, rooms_of
 from gatemill.ledger.ledger import Ledger
+from gatemill.local.shelf import Shelf
 from gatemill.observe.access import AccessLog, as_json, as_text
 from gatemill.observe.metrics import Meter
+from gatemill.registry.table import Table
 from gatemill.upstream.course import Retries, Tries
 from gatemill.upstream.lane import Lanes
 
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from gatemill.core.clock import Clock
     from gatemill.core.ports import Limiter, Transport
     from gatemill.gateway.recall import Answers
+    from gatemill.jobs.services import Rooms
     from gatemill.observe.lines import LineWriter
     from gatemill.settings import Loaded
     from gatemill.settings.model import Settings
@@ -67,13 +72,24 @@ class House(Struct, frozen=True):
     lasting: Lasting
     jobs: Workshop
 
+    @property
+    def rooms(self) -> Rooms:
+        """The desks of what a team has of its own."""
+        return self.jobs.services.rooms
+
     async def open(self) -> None:
-        """No request has to wait for the shared counters to be found, or to be found away."""
+        """No request has to wait for the shared counters to be found, or to be found away.
+
+        The registry and its neighbours are known, and followed from now on.
+        """
         await self.lasting.limiter.open()
         await self.jobs.bell.open()
+        await self.lasting.watcher.open(self.rooms)
 
     async def close(self) -> None:
         """Connections to providers and stores are released; the ledger is flushed and closed."""
+        await self.lasting.watcher.close()
+        await self.lasting.shelf.close()
         for transport in self.transports.values():
             await transport.close()
         await self.jobs.bell.close()
@@ -92,6 +108,10 @@ class Lasting(Struct, frozen=True):
     limiter: Limiter
     answers: Answers
     shadows: Shadows
+    shelf: Shelf
+    table: Table  # of the registry
+    splits: Splits  # of the experiments
+    watcher: Watcher
 
 
 def open_ledger(settings: Settings, clock: Clock) -> Ledger:
@@ -119,12 +139,13 @@ def build(
         access = AccessLog(writer, as_text if pretty else as_json)
     else:
         lasting, access = previous.lasting, previous.access
-    transports = _transports(settings, clock, previous)
+    transports = _transports(settings, clock, lasting.shelf, previous)
     prices = Prices(settings, clock)
     makers = makers_of(settings, transports, prices, lasting.lanes)
     admission = admission_of(settings, lasting.limiter)
     books = Books(ledger, lasting.limiter, admission.refuse)
     embedder = Embedder()
+    rooms_before = before(settings, ledger, clock)
     gate = Gate(settings.limits.requests_in_flight, lasting.meter)
     gate.draining = previous is not None and previous.gateway.gate.draining
     gateway = Gateway(
@@ -146,11 +167,17 @@ def build(
         request_timeout_s=settings.server.request_timeout_s,
         json_depth_max=settings.limits.json_depth,
         version=version_of(settings),
+        prompts=lasting.table,
+        facts=rooms_before.features,
+        recorder=rooms_before.recorder,
     )
     embedder.gateway = weakref.ref(gateway)
     notifier = notifier_of(settings, ledger, transports, clock)
-    jobs = workshop_of(settings, gateway, ledger, previous)
+    rooms = rooms_of(settings, gateway, ledger, (lasting, rooms_before, makers))
+    jobs = workshop_of(settings, gateway, ledger, rooms, previous)
     home = House(gateway, ledger, access, transports, settings, notifier, lasting, jobs)
+    if previous is not None:
+        lasting.watcher.follow(rooms)
     export(home, writer)
     return home
 
@@ -162,14 +189,22 @@ def _lasting(settings: Settings, ledger: Ledger, clock: Clock) -> Lasting:
         limiter=limiter_of(settings, ledger, clock),
         answers=answers_of(settings, clock),
         shadows=Shadows(),
+        shelf=Shelf(clock),
+        table=Table(),
+        splits=Splits(),
+        watcher=Watcher(ledger),
     )
 
 
-def _transports(settings: Settings, clock: Clock, previous: House | None) -> dict[str, Transport]:
+def _transports(
+    settings: Settings, clock: Clock, shelf: Shelf, previous: House | None
+) -> dict[str, Transport]:
     old = {} if previous is None else previous.settings.providers
     kept = {} if previous is None else previous.transports
     found = {
-        name: kept[name] if old.get(name) == provider else transport_of(name, provider, clock)
+        name: kept[name]
+        if old.get(name) == provider
+        else transport_of(name, provider, clock, shelf)
         for name, provider in settings.providers.items()
     }
     if previous is not None and previous.settings.alerts == settings.alerts:

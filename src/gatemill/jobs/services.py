@@ -11,18 +11,23 @@ from msgspec import Struct
 from gatemill.core.errors import LedgerUnavailable, Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from gatemill.core.clock import Clock
     from gatemill.core.job import Ring
     from gatemill.core.ports import Bell
+    from gatemill.experiments.desk import Desk as ExperimentsDesk
+    from gatemill.features.desk import Desk as FeaturesDesk
     from gatemill.gateway.parts import Gateway
     from gatemill.jobs.cron import Plan
     from gatemill.jobs.governor import Governor
     from gatemill.jobs.news import News
     from gatemill.jobs.registry import Kinds
+    from gatemill.knowledge.desk import Desk as KnowledgeDesk
     from gatemill.ledger.jobs.rows import QueueLimit
     from gatemill.ledger.ledger import Ledger
+    from gatemill.local.shelf import Shelf
+    from gatemill.registry.desk import Desk as RegistryDesk
     from gatemill.upstream.outward import Outward
 
 
@@ -47,6 +52,25 @@ class Amounts(Struct, frozen=True):
     webhook_disable_after: int = 20
 
 
+class Rooms(Struct, frozen=True):
+    """The desks of what a team has of its own. The door and the jobs come to them."""
+
+    shelf: Shelf  # models that run here
+    registry: RegistryDesk
+    experiments: ExperimentsDesk
+    features: FeaturesDesk
+    knowledge: KnowledgeDesk
+
+    async def refresh(self, changed: Collection[str]) -> None:
+        """The rooms named read anew what the database says. Raises LedgerUnavailable and Overloaded."""
+        if "features" in changed:
+            await self.features.refresh()
+        if "registry" in changed:
+            await self.registry.refresh()
+        if "experiments" in changed or "registry" in changed:
+            await self.experiments.refresh()
+
+
 class Services(Struct, frozen=True):
     """The parts of the house that jobs use."""
 
@@ -62,6 +86,7 @@ class Services(Struct, frozen=True):
     bell: Bell
     new_id: Callable[[], str]  # of a job
     sender: Outward  # delivers webhooks
+    rooms: Rooms  # what one has of one's own: models, experiments, features, documents
 
     @property
     def is_told(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gatemill.core.errors import LedgerUnavailable, Overloaded
 from gatemill.core.limits import UNLIMITED
-from gatemill.ledger import alerts, claims, journal, keys, rollups, usage
+from gatemill.ledger import alerts, claims, journal, keys, revisions, rollups, usage
 from gatemill.ledger.alerts import Alerts
 from gatemill.ledger.batches import Batches
 from gatemill.ledger.claims import Claims
@@ -184,6 +184,12 @@ class Ledger:
     async def get_key(self, key_id: str) -> ListedKey:
         """A key of any state. Raises NotFound."""
         return await self._reader.run(lambda db: keys.read(db, key_id))
+
+    # --- Changes --------------------------------------------------------------------------------
+
+    async def revisions(self) -> dict[str, int]:
+        """A number for each room of the house, which rises when what it keeps has changed."""
+        return await self._reader.run(revisions.listed)
 
     # --- Usage ----------------------------------------------------------------------------------
 

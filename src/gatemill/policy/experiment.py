@@ -22,7 +22,9 @@ class Arm(Struct, frozen=True):
 
     name: str
     model: str  # whose targets answer: a name of [models]
-    weight: float  # positive; relative to the other arms
+    weight: float  # relative to the other arms; 0 gets nobody
+    prompt: str = ""  # a prompt of the registry that is filled in; "" leaves the messages alone
+    params: bytes = b""  # JSON object of fields that replace those of the request; b"" for none
 
 
 class Experiment(Struct, frozen=True):
@@ -31,6 +33,14 @@ class Experiment(Struct, frozen=True):
     arms: tuple[Arm, ...]  # at least one
     by: str  # what stays with its arm: "key", "user" or "conversation"
     salt: str  # another salt is another split
+    id: str = ""  # of one whose outcomes are kept; "" for those of the configuration file
+
+
+class Split(Struct, frozen=True):
+    """An experiment made over the API, as it is served."""
+
+    name: str  # the model name that callers say
+    experiment: Experiment
 
 
 def who(experiment: Experiment, key_id: str, call: Call) -> str:
@@ -47,6 +57,8 @@ def arm(experiment: Experiment, unit: str) -> Arm:
     arms = experiment.arms
     best, most = arms[0], -1.0
     for each in arms:
+        if not each.weight:
+            continue
         score = each.weight / -log(_between(f"{experiment.salt}\0{each.name}\0{unit}"))
         if score > most:
             best, most = each, score

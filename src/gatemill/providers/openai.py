@@ -45,6 +45,8 @@ _PATHS = {
     "completions": "/completions",
     "embeddings": "/embeddings",
     "responses": "/responses",
+    "rerank": "/rerank",  # Cohere's and Jina's, which vLLM and others serve too
+    "predict": "/predict",  # ours
     # Not OpenAI's: vendors whose `native` names them serve Anthropic's format below the same URL.
     "messages": "/messages",
     "count_tokens": "/messages/count_tokens",

@@ -43,7 +43,7 @@ def _provider(name: str, provider: Mapping[str, Any]) -> Iterator[Problem]:
             "has api_key beside it: keep one of them; api_keys takes one, too",
         )
     vendor = vendors().get(str(provider.get("kind")))
-    if vendor is None or vendor.dialect == "echo":
+    if vendor is None or vendor.dialect in ("echo", "local"):
         return
     if provider.get("base_url") is None:
         example = f", for example {vendor.base_url_example}" if vendor.base_url_example else ""

@@ -63,6 +63,7 @@ def discovered(
         if lister is not None:
             search.add_local(lister)
     search.add_echo()
+    search.add_own()
     return search.layer, tuple(search.hints)
 
 
@@ -140,6 +141,13 @@ class _Search:
         if self.is_sound and isinstance(configured, dict) and configured.get("kind") == "echo":
             self.add_provider("echo", Origin("built in"))
             self.add_model("echo", "echo", "echo", Origin("built in"))
+
+    def add_own(self) -> None:
+        """Models that run in this process, under the names of their providers, unless these are taken."""
+        for kind in ("builtin", "local"):
+            configured = self.names.get(kind, {"kind": kind})
+            if self.is_sound and isinstance(configured, dict) and configured.get("kind") == kind:
+                self.add_provider(kind, Origin("built in"))
 
     def add_provider(self, kind: str, origin: Origin) -> None:
         """Add a provider named after its kind, unless one has the name."""

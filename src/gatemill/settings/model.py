@@ -17,7 +17,13 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from gatemill.settings.admission import Alerts, Allowance, Idempotency, Reserve
+from gatemill.settings.experiments import Experiments
+from gatemill.settings.features import Features
 from gatemill.settings.jobs import Batches, Files, Jobs, Webhooks
+from gatemill.settings.knowledge import Knowledge
+from gatemill.settings.local import LocalModel, Serving
+from gatemill.settings.recordings import Recordings
+from gatemill.settings.registry import Registry
 from gatemill.settings.resilience import Breaker, Queueing, Retries
 from gatemill.settings.routing import Cache, Complexity, Experiment, Shadow, Strategy
 from gatemill.settings.secret import Secret
@@ -347,6 +353,25 @@ class Settings(Section):
     )
     webhooks: Webhooks = Field(
         Webhooks.model_construct(), description="Notifications to callers' servers."
+    )
+    local: dict[str, LocalModel] = Field({}, description="Models that run on this machine.")
+    serving: Serving = Field(
+        Serving.model_construct(), description="What all models on this machine share."
+    )
+    registry: Registry = Field(
+        Registry.model_construct(), description="Models and prompts with versions and aliases."
+    )
+    experiments: Experiments = Field(
+        Experiments.model_construct(), description="Experiments made over the API."
+    )
+    features: Features = Field(
+        Features.model_construct(), description="What is known of users and other entities."
+    )
+    recordings: Recordings = Field(
+        Recordings.model_construct(), description="Requests and answers kept for replay."
+    )
+    knowledge: Knowledge = Field(
+        Knowledge.model_construct(), description="Documents to search and to answer from."
     )
 
     @property

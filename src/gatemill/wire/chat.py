@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gatemill.core.call import Head, Usage
-from gatemill.core.errors import UpstreamBadReply
+from gatemill.core.errors import MissingParameter, UpstreamBadReply
 from gatemill.wire import fields, sse
 from gatemill.wire.fields import OpenAIUsage, from_openai_usage, openai_usage
 from gatemill.wire.passage import ChatPassage
@@ -81,9 +81,12 @@ class _ToolSpec(Struct):
 
 class _ChatHead(Struct):
     model: Annotated[str, Meta(min_length=1)]
-    messages: Annotated[
-        list[_System | _Developer | _User | _Assistant | _Tool | _Function], Meta(min_length=1)
-    ]
+    messages: (  # required, unless a prompt of the registry brings them
+        Annotated[
+            list[_System | _Developer | _User | _Assistant | _Tool | _Function], Meta(min_length=1)
+        ]
+        | UnsetType
+    ) = UNSET
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
@@ -95,6 +98,12 @@ class _ChatHead(Struct):
     tools: list[_ToolSpec] | None = None
     user: str | None = None
     safety_identifier: str | None = None  # OpenAI's newer name for `user`
+    # Ours; taken out before a provider sees the body.
+    prompt_id: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    prompt_variables: dict[str, Any] | None = None
+    entities: (
+        Annotated[dict[str, Annotated[str, Meta(max_length=200)]], Meta(max_length=8)] | None
+    ) = None
 
 
 class _Reply(Struct):
@@ -110,6 +119,8 @@ _reply = msgspec.json.Decoder(_Reply)
 def head(body: bytes) -> Head:
     """The head of a chat request. Raises InvalidRequest and its kinds."""
     read = fields.decode_head(_head, body, _HINTS)
+    if read.messages is UNSET and read.prompt_id is None:
+        raise MissingParameter(f"`messages`: is required. {_HINTS['messages']}", param="messages")
     options = read.stream_options
     return Head(
         model=read.model,
@@ -118,6 +129,8 @@ def head(body: bytes) -> Head:
         output_max=read.max_completion_tokens or read.max_tokens,
         choices=read.n or 1,
         user=read.safety_identifier or read.user or "",
+        prompt=read.prompt_id or "",
+        entities=tuple(read.entities.items()) if read.entities else (),
     )
 
 

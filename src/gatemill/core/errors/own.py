@@ -68,3 +68,23 @@ class StartRefused(GatemillError):
     """The program does not start like this; the message says how it would."""
 
     code = "start_refused"
+
+
+class ExtraNotInstalled(GatemillError):
+    """What was asked for needs packages that are not installed here; the message is the command."""
+
+    code = "extra_not_installed"
+    status = 501
+    type = "server_error"
+    anthropic_type = "api_error"
+    retry = False
+
+
+class ModelLoadFailed(GatemillError):
+    """A model of ours could not be loaded, or did not answer a probe."""
+
+    code = "model_load_failed"
+    status = 424
+    type = "server_error"
+    anthropic_type = "api_error"
+    retry = False

@@ -11,14 +11,38 @@ from typing import Any
 
 import msgspec
 
-from gatemill.edge.describe import control, files, headers, jobs, refusals, routes, webhooks
+from gatemill.edge.describe import (
+    control,
+    experiments,
+    features,
+    files,
+    headers,
+    jobs,
+    knowledge,
+    recordings,
+    refusals,
+    registry,
+    routes,
+    serving,
+    webhooks,
+)
 from gatemill.edge.describe.page import POLICY, page
 from gatemill.edge.describe.schemas import SCHEMAS
 
 __all__ = ["INTRODUCTION", "POLICY", "SOCKET", "complete", "page", "route"]
 
 SOCKET = "/v1/chat/stream"
-_OPENAI = {**jobs.ROUTES, **files.ROUTES, **webhooks.ROUTES}
+_OPENAI = {
+    **jobs.ROUTES,
+    **files.ROUTES,
+    **webhooks.ROUTES,
+    **serving.ROUTES,
+    **registry.ROUTES,
+    **experiments.ROUTES,
+    **features.ROUTES,
+    **recordings.ROUTES,
+    **knowledge.ROUTES,
+}
 _CONTROL = {**control.ROUTES, **control.as_openai(_OPENAI)}
 INTRODUCTION = """\
 One door to every model. It speaks OpenAI's and Anthropic's formats, whatever the provider behind a\

@@ -57,6 +57,8 @@ REMEDIES = {
     "conflict": "Choose another id, or first remove what uses it.",
     "circuit_open": "Wait as long as `retry-after` says; add fallbacks to the model.",
     "queue_full": "Wait and try again; raise `queue.concurrency_max` or add targets.",
+    "extra_not_installed": "Install it as the message says, and start again.",
+    "model_load_failed": "Read the reason in the message; the other models keep serving.",
     "cache_miss": "Leave out `only-if-cached` to ask the provider.",
     "limits_unavailable": "Wait and try again; whoever runs Gatemill looks after Redis.",
     "upstream_overloaded": "Wait and try again; add fallbacks to the model.",

@@ -6,13 +6,14 @@ INSERT INTO usage (
     stream, status, error, input_tokens, cache_read_tokens, cache_write_tokens,
     input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens, estimated,
     cost_microusd, latency_ms, first_token_ms, user_id, team_id, cache, version, unsettled,
-    decision, job_id, written_s
+    decision, job_id, experiment_id, model_version, prompt_version, written_s
 ) VALUES (
     :attempt_id, :request_id, :attempt, :at, :key_id, :operation, :model, :provider,
     :target_model, :stream, :status, :error, :input_tokens, :cache_read_tokens,
     :cache_write_tokens, :input_audio_tokens, :output_tokens, :reasoning_tokens,
     :output_audio_tokens, :estimated, :cost_microusd, :latency_ms, :first_token_ms, :user_id,
-    :team_id, :cache, :version, :unsettled, :decision, :job_id, :written_s
+    :team_id, :cache, :version, :unsettled, :decision, :job_id, :experiment_id, :model_version,
+    :prompt_version, :written_s
 ) ON CONFLICT (attempt_id) DO NOTHING;
 
 -- take_unsettled_usage --
@@ -21,7 +22,8 @@ DELETE FROM usage WHERE attempt_id = :attempt_id AND unsettled
 RETURNING attempt_id, request_id, attempt, at, key_id, operation, model, provider, target_model, stream,
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
-    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id;
+    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id, experiment_id,
+    model_version, prompt_version;
 
 -- settle_usage --
 -- Settles a bounded number of attempts whose true row did not come in time.
@@ -69,7 +71,8 @@ INSERT INTO usage_sums (
 SELECT attempt_id, request_id, attempt, at, key_id, operation, model, provider, target_model, stream,
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
-    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id
+    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id, experiment_id,
+    model_version, prompt_version
 FROM usage
 WHERE (CAST(:key AS TEXT) = '' OR key_id = :key)
     AND (CAST(:user AS TEXT) = '' OR user_id = :user)
@@ -83,7 +86,8 @@ ORDER BY at DESC, attempt_id DESC LIMIT :limit;
 SELECT attempt_id, request_id, attempt, at, key_id, operation, model, provider, target_model, stream,
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
-    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id
+    first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id, experiment_id,
+    model_version, prompt_version
 FROM usage WHERE attempt_id IN (
     :first, :second, :third, :fourth, :fifth, :sixth, :seventh, :eighth, :ninth, :tenth
 ) ORDER BY attempt;

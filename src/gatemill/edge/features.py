@@ -1,0 +1,14 @@
+"""Routes of features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from gatemill.edge.shown import Shown
+
+
+def add(app: FastAPI, shown: Shown) -> None:
+    """The routes."""

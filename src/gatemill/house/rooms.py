@@ -1,0 +1,157 @@
+"""What a team has of its own -> desks: models, experiments, features, documents.
+
+Rule: one function makes all of them; what has been loaded or read outlives a reload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gatemill.core.errors import LedgerUnavailable, Overloaded
+from gatemill.core.tasks import spawn
+from gatemill.experiments.desk import Desk as ExperimentsDesk
+from gatemill.features.desk import Desk as FeaturesDesk
+from gatemill.gateway.routes import Route
+from gatemill.house.models import cache_of
+from gatemill.jobs.services import Rooms
+from gatemill.knowledge.desk import Desk as KnowledgeDesk
+from gatemill.registry.desk import Desk as RegistryDesk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gatemill.core.clock import Clock
+    from gatemill.core.model import Served
+    from gatemill.gateway.parts import Gateway, Recorder
+    from gatemill.gateway.routes import CacheRoute, Routes
+    from gatemill.house.providers import Maker
+    from gatemill.house.root import Lasting
+    from gatemill.ledger.ledger import Ledger
+    from gatemill.settings.model import Settings
+
+WATCH_S = 1.0  # between two looks at what other processes may have changed
+
+
+class Before(Struct, frozen=True):
+    """What the gateway itself is made with."""
+
+    features: FeaturesDesk
+    recorder: Recorder | None
+
+
+def before(settings: Settings, ledger: Ledger, clock: Clock) -> Before:
+    """The rooms that a request passes through."""
+    return Before(FeaturesDesk(ledger, clock), None)
+
+
+def rooms_of(
+    settings: Settings,
+    gateway: Gateway,
+    ledger: Ledger,
+    made: tuple[Lasting, Before, Mapping[str, Maker]],
+) -> Rooms:
+    """All desks."""
+    lasting, first, makers = made
+    published = Published(gateway.routes, lasting, makers, cache_of(settings.cache))
+    published.publish()
+    return Rooms(
+        shelf=lasting.shelf,
+        registry=RegistryDesk(ledger, gateway, lasting.table, published),
+        experiments=ExperimentsDesk(ledger, gateway, lasting.splits, published.publish),
+        features=first.features,
+        knowledge=KnowledgeDesk(ledger, gateway),
+    )
+
+
+class Published:
+    """The names of the database among those of the configuration. Satisfies registry.desk.Serving."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        lasting: Lasting,
+        makers: Mapping[str, Maker],
+        cache: CacheRoute | None,
+    ) -> None:
+        self.shelf = lasting.shelf
+        self._routes = routes
+        self._lasting = lasting
+        self._makers = makers
+        self._cache = cache
+
+    def knows(self, provider: str) -> bool:
+        """The configuration has this provider."""
+        return provider in self._makers
+
+    def publish(self) -> None:
+        """The names of the table, and the running experiments, are served from now on."""
+        served = [one for one in self._lasting.table.served if one.provider in self._makers]
+        self.shelf.publish({one.spec.name: one.spec for one in served if one.spec is not None})
+        models = {one.name: self._route(one) for one in served}
+        splits = {
+            split.name: Route(
+                name=split.name,
+                targets=(),
+                owner="experiment",
+                experiment=split.experiment,
+                cache=self._cache,
+            )
+            for split in self._lasting.splits.splits
+        }
+        self._routes.publish(models, splits)
+
+    def _route(self, served: Served) -> Route:
+        target = self._makers[served.provider](served.model, version=served.version)
+        return Route(name=served.name, targets=(target,), owner=served.provider, cache=self._cache)
+
+
+class Watcher:
+    """Looks once a second whether another process has changed something. One for the house."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._rooms: Rooms | None = None
+        self._known: dict[str, int] = {}  # written by look
+        self._fresh = False  # the rooms have read the database since they were made
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self, rooms: Rooms) -> None:
+        """The rooms know what the database says, and are followed. Raises LedgerUnavailable, Overloaded."""
+        self.follow(rooms)
+        await self.look()
+        self._task = spawn(self._watch(), "rooms")
+
+    def follow(self, rooms: Rooms) -> None:
+        """These rooms are kept up to date instead of those before; they read everything soon."""
+        self._rooms, self._fresh = rooms, False
+
+    async def look(self) -> None:
+        """What has changed is read anew."""
+        rooms = self._rooms
+        if rooms is None:
+            return
+        found = await self._ledger.revisions()
+        changed = {room for room, value in found.items() if value != self._known.get(room)}
+        if not self._fresh:
+            changed |= found.keys()
+        if changed:
+            await rooms.refresh(changed)
+        if rooms is self._rooms:
+            self._known, self._fresh = found, True
+
+    async def close(self) -> None:
+        """Nothing is looked at any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            with suppress(LedgerUnavailable, Overloaded):  # the next look finds it
+                await self.look()

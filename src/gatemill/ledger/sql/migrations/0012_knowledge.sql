@@ -1,0 +1,3 @@
+-- To be written.
+
+SELECT 1;

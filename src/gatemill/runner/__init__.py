@@ -1,0 +1,1 @@
+"""The child process that generates text with transformers. Rule: it knows nothing of the gateway; it speaks OpenAI over HTTP."""
