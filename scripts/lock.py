@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.lock"
 BEGIN, END = "# pins: made by `just lock`", "# end of pins"
+_TORCH = re.compile(r"torch$|triton$|nvidia-|cuda-")
 _BLOCK = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
 
 
@@ -27,13 +28,23 @@ def with_pins(project: str, pins: list[str]) -> str:
 
 
 def pins_of(lock: str) -> list[str]:
-    """name==version for every package of a uv.lock but our own."""
-    packages = tomllib.loads(lock)["package"]
+    """name==version for every package of a uv.lock but our own and torch's builds.
+
+    Which build of torch fits is a matter of the machine. A package that older Pythons get in an older
+    version has bounds instead.
+    """
+    versions: dict[str, list[str]] = {}
+    for package in tomllib.loads(lock)["package"]:
+        if package["name"] != "gatemill" and not _TORCH.match(package["name"]):
+            versions.setdefault(package["name"], []).append(package["version"])
     return sorted(
-        f"{package['name']}=={package['version']}"
-        for package in packages
-        if package["name"] != "gatemill"
+        f"{name}=={found[0]}" if len(found) == 1 else f"{name}>={found[0]},<={found[-1]}"
+        for name, found in ((name, sorted(each, key=_order)) for name, each in versions.items())
     )
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def main() -> None:
