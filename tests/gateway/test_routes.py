@@ -176,3 +176,47 @@ def test_a_route_is_plain_with_one_target_and_nothing_to_weigh():
 def test_a_bound_name_knows_the_same_of_itself():
     made = routes(route(target(model="*"), name="a/*"))
     assert made.find("a/x").is_plain
+
+
+# --- Names of the database --------------------------------------------------------------------------
+
+
+def published(made: Routes, *names: str, experiments: tuple[str, ...] = ()) -> None:
+    split = Experiment((Arm("a", "m", 1.0),), "key", "s", "exp_1")
+    made.publish(
+        {name: route(target(name="registry"), name=name) for name in names},
+        {name: route(name=name, experiment=split) for name in experiments},
+    )
+
+
+def test_names_of_the_database_are_served_until_others_are_published():
+    made = routes(route(target(), name="m"))
+    published(made, "sentiment", "sentiment:3")
+    assert made.find("sentiment:3").targets[0].provider == "registry"
+    assert set(made.visible(KEY)) == {"m", "sentiment", "sentiment:3"}
+    published(made)
+    assert made.find("sentiment") is None
+
+
+def test_the_file_goes_before_the_database_and_an_experiment_before_both():
+    made = routes(route(target(name="file"), name="m"))
+    published(made, "m")
+    assert made.find("m").targets[0].provider == "file"
+    published(made, experiments=("m",))
+    assert made.find("m").experiment is not None
+    assert made.leaf("m").targets[0].provider == "file"
+
+
+def test_an_experiments_own_name_is_no_leaf():
+    made = routes(route(target(), name="m"))
+    published(made, experiments=("split",))
+    assert made.find("split") is not None
+    assert made.leaf("split") is None
+
+
+def test_a_name_bound_through_a_pattern_gives_way_to_one_of_the_database():
+    made = routes(route(target(name="file", model="*"), name="gpt-*"))
+    assert made.find("gpt-4").targets[0].provider == "file"
+    published(made, "gpt-4")
+    assert made.find("gpt-4").targets[0].provider == "registry"
+    assert made.leaf("gpt-5").targets[0].provider == "file"
