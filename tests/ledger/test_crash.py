@@ -1,6 +1,7 @@
 """Processes that die, and processes side by side."""
 
 import asyncio
+import os
 import random
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ from gatemill.ledger.ledger import Ledger
 from gatemill.ledger.upkeep import SETTLE_AFTER_S, TIDY_S
 
 KILLS = 20
-ATTEMPT_KILLS = 50
+ATTEMPT_KILLS = int(os.environ.get("GATEMILL_TEST_KILLS", "16"))
 PATIENCE_S = 30.0
 SCRIPT = Path(__file__).with_name("recording.py")
 
@@ -65,7 +66,7 @@ async def test_every_recorded_row_survives_kill_9_exactly_once(tmp_path):
     assert list((tmp_path / "journal").iterdir()) == []
 
 
-async def test_every_attempt_that_was_sent_has_one_settled_row_after_fifty_kills(tmp_path):
+async def test_every_attempt_that_was_sent_has_one_settled_row_after_many_kills(tmp_path):
     sent, over = set(), set()
     for number in range(ATTEMPT_KILLS // 2):
         # Two at a time: each dies beside one that lives, and leaves its attempts to it.

@@ -53,7 +53,7 @@ def test_what_holds_is_taken(tmp_path: Path, text: str) -> None:
 def test_a_model_leads_somewhere(tmp_path: Path) -> None:
     text = '[models.m]\ndescription = "nothing"\n[models.n]\ntargets = []\n'
     assert wrong(tmp_path, text) == [
-        '1: models.m: leads nowhere; add targets = ["provider/model"], an experiment or a complexity',
+        '1: models.m: leads nowhere; add targets = ["provider/model"], an experiment, a complexity or by_feature',
         "4: models.n.targets: must not be empty",
     ]
 

@@ -94,6 +94,7 @@ class Head(Struct, gc=False):
     prompt: str = ""  # a prompt of the registry: "greet", "greet@production" or "greet:3"
     # Whose features it is about: ("user", "u1"). Fields of ours that no provider may see.
     entities: tuple[tuple[str, str], ...] = ()
+    features: dict[str, Any] | None = None  # what the caller says of them, as "user.tier" -> value
 
 
 class Timeouts(Struct, frozen=True):
@@ -186,6 +187,7 @@ class Call(Struct, gc=False):
     prompt: str = ""  # the version of the prompt that was filled in: "greet:3"
     # Features of the entities it names, as "user.tier" -> value; what was logged with its id.
     facts: dict[str, Any] | None = None
+    asked: bytes = b""  # the body as it came, where prompt, arm or features have changed it
     reason: str = ""  # why this target, in a few words: "weight", "simple", "latency"
     cache: str = ""  # "", "miss", "hit", "stale" or "coalesced"
     cache_age_s: float | None = None  # how long ago the cached answer was made

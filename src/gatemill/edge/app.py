@@ -112,9 +112,12 @@ def _add_hot(app: FastAPI, shown: Shown) -> None:
 
         return handle
 
+    seen: set[str] = set()
     for raw, operation in hot.PATHS.items():
         path = raw.decode()
-        if path.startswith(("/v1/", "/api/")):
+        is_first = operation not in seen
+        seen.add(operation)
+        if is_first or path.startswith(("/v1/", "/api/")):
             app.add_api_route(
                 path, handler(operation), methods=["POST"], **describe.route(operation)
             )

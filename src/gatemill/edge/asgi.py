@@ -18,7 +18,7 @@ from gatemill.edge.arrival import Arrival
 from gatemill.edge.door import HEARTBEAT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Coroutine, Iterator, MutableMapping
     from typing import Any
 
     from starlette.types import Receive, Scope, Send
@@ -53,23 +53,7 @@ class HotResponse(Response):
             return
         if body is None:
             return
-        work = asyncio.ensure_future(self._respond(arrival, body))
-        gone = asyncio.ensure_future(_gone(receive))
-        try:
-            await asyncio.wait((work, gone), return_when=FIRST_COMPLETED)
-            if not work.done():
-                return
-            answer = work.result()
-            if answer.stream is None:
-                await _send_all(send, answer)
-            else:
-                await _flow(self._door, send, answer, gone)
-        finally:
-            gone.cancel()
-            if not work.cancel() and not work.cancelled() and work.exception() is None:
-                stream = work.result().stream
-                if stream is not None:
-                    stream.abort()
+        await _worked(self._door, (receive, send), self._respond(arrival, body))
 
     async def _respond(self, arrival: Arrival, body: bytes) -> Answer:
         if arrival.prefer or self._operation == "responses":
@@ -90,6 +74,21 @@ class HotResponse(Response):
                 return arrival.body(limit)
 
 
+class WorkResponse(Response):
+    """An answer that is being made; what a route of FastAPI returns. It ends when the caller leaves."""
+
+    def __init__(self, door: Door, work: Coroutine[Any, Any, Answer]) -> None:
+        """`work` raises nothing: a failure is an answer, too."""
+        self._door = door
+        self._work = work
+        self.background = None
+        self.status_code = 200
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer, whole or as it comes."""
+        await _worked(self._door, (receive, send), self._work)
+
+
 class FlowResponse(Response):
     """A stream that is an answer already; what a route of FastAPI returns."""
 
@@ -106,6 +105,30 @@ class FlowResponse(Response):
             await _flow(self._door, send, self._answer, gone)
         finally:
             gone.cancel()
+
+
+async def _worked(
+    door: Door, ways: tuple[Receive, Send], making: Coroutine[Any, Any, Answer]
+) -> None:
+    """What `making` answers is sent; a caller who leaves before its end stops it."""
+    receive, send = ways
+    work = asyncio.ensure_future(making)
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait((work, gone), return_when=FIRST_COMPLETED)
+        if not work.done():
+            return
+        answer = work.result()
+        if answer.stream is None:
+            await _send_all(send, answer)
+        else:
+            await _flow(door, send, answer, gone)
+    finally:
+        gone.cancel()
+        if not work.cancel() and not work.cancelled() and work.exception() is None:
+            stream = work.result().stream
+            if stream is not None:
+                stream.abort()
 
 
 async def _flow(door: Door, send: Send, answer: Answer, gone: asyncio.Future[None]) -> None:

@@ -27,11 +27,15 @@ PATHS = {
     b"/v1/messages": "messages",
     b"/v1/messages/count_tokens": "count_tokens",
     b"/api/v1/inference": "inference",
+    b"/v1/predict": "predict",
+    b"/predict": "predict_text",
+    b"/v1/rerank": "rerank",
     # OpenAI's own SDKs put the version into base_url; callers who left it out are served too.
     b"/chat/completions": "chat",
     b"/completions": "completions",
     b"/embeddings": "embeddings",
     b"/responses": "responses",
+    b"/rerank": "rerank",
 }
 
 
@@ -125,15 +129,16 @@ def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str
         block += b"request-id: %b\r\n" % call.id.encode()
     if client_request_id:
         block += b"x-client-request-id: %b\r\n" % client_request_id.encode()
-    if call.version or call.cache or call.reported or call.decision or call.replayed:
-        block += _remarks(call)
+    served = attempts[-1].target.version if attempts else ""
+    if served or call.version or call.cache or call.reported or call.decision or call.replayed:
+        block += _remarks(call, served)
     if attempts and (usage := attempts[-1].usage) is not None and usage.estimated:
         block += b"x-gatemill-usage: estimated\r\n"
     return block
 
 
-def _remarks(call: Call) -> bytes:
-    """Headers that most answers do not have."""
+def _remarks(call: Call, served: str) -> bytes:
+    """Headers that most answers do not have; `served` is the registry's version that answered, or ""."""
     block = b""
     if call.cache:
         block += b"x-gatemill-cache: %b\r\n" % call.cache.encode()
@@ -144,7 +149,9 @@ def _remarks(call: Call) -> bytes:
     if call.replayed:
         block += b"idempotent-replayed: true\r\n"
     if call.version:
-        block += b"x-gatemill-model-version: %b\r\n" % _safe(call.version)
+        block += b"x-gatemill-arm: %b\r\n" % _safe(call.version)
+    if version := served or call.version:
+        block += b"x-gatemill-model-version: %b\r\n" % _safe(version)
     if call.decision:
         block += b"x-gatemill-route: %b\r\n" % _safe(call.reason)
     if call.reported:

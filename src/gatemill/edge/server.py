@@ -334,7 +334,7 @@ async def _notify(reloader: Reloader) -> None:
 
 async def _retain(reloader: Reloader) -> None:
     while True:
-        await reloader.home.ledger.retain(reloader.settings.stores.usage_retention_days)
+        await reloader.home.retain()
         await asyncio.sleep(_RETENTION_EVERY_S)
 
 

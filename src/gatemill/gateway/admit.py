@@ -42,7 +42,7 @@ WAITING_MAX = 512  # requests that wait for money which others hold; more are re
 AWAY_S = 1.0  # patience with shared counters, of a request that must not be guessed
 _PAUSE_S = 0.02  # before money is asked for again; it doubles
 _PAUSE_S_MAX = 0.5
-_NO_OUTPUT = frozenset(("embeddings", "count_tokens"))
+_NO_OUTPUT = frozenset(("embeddings", "count_tokens", "predict", "predict_text", "rerank"))
 _FREE = frozenset(("count_tokens",))  # asks a provider for nothing that costs
 
 

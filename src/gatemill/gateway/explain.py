@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from gatemill.gateway.plan import Plan
     from gatemill.wire.cache_control import CacheControl
 
-_OPERATIONS = {"messages": "chat", "prompt": "completions", "input": "responses"}
-_OPERATIONS |= {"text": "inference"}
+# By a field that the format must have, or that no other has; the first one found decides.
+_OPERATIONS = {"messages": "chat", "prompt": "completions", "documents": "rerank"}
+_OPERATIONS |= {"top_k": "predict", "truncate": "predict"}
+_OPERATIONS |= {"input": "responses", "text": "inference"}
 
 
 def operation_of(body: bytes) -> str:

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from gatemill.core.ports import Stream
     from gatemill.ledger.claims import Claims
 
-SPENDING = frozenset(("chat", "completions", "embeddings", "responses", "messages", "inference"))
+SPENDING = frozenset(
+    (
+        *("chat", "completions", "embeddings", "responses", "messages", "inference"),
+        *("predict", "predict_text", "rerank"),
+    )
+)
 GRACE_S = 5.0  # a claim outlives its request's deadline by this: nobody starts while one may end
 RETRY_S_MAX = 10.0
 RECORDING_BYTES_MAX = 64 << 20  # of all streams under way; one that finds no room is not kept

@@ -70,6 +70,10 @@ class Recorder(Protocol):
         """The call was answered (a stream has just begun), or has failed. Never waits, never raises."""
         ...
 
+    async def flushed(self) -> None:
+        """What was taken before is where it is looked for, or has failed once to get there."""
+        ...
+
 
 class Gateway(Struct, frozen=True, weakref=True):
     """The parts in the order in which a request meets them."""

@@ -71,7 +71,7 @@ async def answer(
 async def _planned(gateway: Gateway, surface: Surface, call: Call, caller: Caller) -> Reply:
     now_s = gateway.now()
     assert call.key is not None
-    if call.head.entities:
+    if call.head.entities or call.head.features:
         await learn(gateway, call)
     chosen = plan(gateway.routes, call.key, call, now_s)
     call.label = chosen.route.name

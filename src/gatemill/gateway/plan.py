@@ -51,7 +51,7 @@ __all__ = (
     "plan",
 )
 
-_NO_OUTPUT = frozenset(("embeddings", "count_tokens"))
+_NO_OUTPUT = frozenset(("embeddings", "count_tokens", "predict", "predict_text", "rerank"))
 _EVERYTHING = ("*",)
 
 
@@ -140,14 +140,14 @@ class _Way(Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-def plan(routes: Routes, key: Key, call: Call, now_s: float) -> Plan:
-    """The targets to try, best first.
+def plan(routes: Routes, key: Key, call: Call, now_s: float, *, below: bool = False) -> Plan:
+    """The targets to try, best first; `below`: whatever experiment of the database bears the name.
 
     Raises ModelNotFound, InvalidValue for more output than the model gives, ContextLengthExceeded.
     """
     head = call.head
     name = head.model
-    route = routes.find(name)
+    route = routes.leaf(name) if below else routes.find(name)
     if route is None or not (key.models == _EVERYTHING or allows(key, name)):
         raise ModelNotFound(
             f"The model `{name[:200]}` does not exist or this key may not use it."
@@ -251,8 +251,12 @@ def _way(routes: Routes, route: Route, key: Key, body: _Body) -> _Way:
 def _by_feature(rule: ByFeature, facts: Mapping[str, Any] | None) -> tuple[str, str]:
     """The name that a feature leads to, and why."""
     value = (facts or {}).get(rule.feature)
-    name = rule.models.get(str(value), rule.default)
-    return name, f"{rule.feature} {'unknown' if value is None else value}"
+    if value is None:
+        return rule.default, f"{rule.feature} unknown"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = value if isinstance(value, str) else _encode(value).decode()
+    return rule.models.get(text, rule.default), f"{rule.feature} {text}"
 
 
 def _leaf(routes: Routes, name: str) -> Route:

@@ -23,9 +23,10 @@ _OURS = ("prompt_id", "prompt_variables", "entities")
 async def learn(gateway: Gateway, call: Call, *, keep: bool = True) -> None:
     """The features of the entities that the call names, before it is planned.
 
-    With `keep` they are logged with the call's id. Raises InvalidValue for an unknown entity.
+    With `keep` they are logged with the call's id. Raises InvalidValue for an unknown entity, and for
+    a value that the caller may not say.
     """
-    if call.head.entities and gateway.facts is not None:
+    if (call.head.entities or call.head.features) and gateway.facts is not None:
         call.facts = await gateway.facts.resolve(call, keep=keep)
 
 
@@ -36,6 +37,7 @@ def fill(gateway: Gateway, surface: Surface, call: Call, chosen: Plan) -> None:
     name = arm.prompt if arm is not None and arm.prompt else head.prompt
     if not (name or head.entities or arm is not None):
         return
+    call.asked = call.body
     body = fields.decode_object(call.body)
     variables = body.get("prompt_variables") or {}
     for field in _OURS:
@@ -45,8 +47,10 @@ def fill(gateway: Gateway, surface: Surface, call: Call, chosen: Plan) -> None:
     if arm is not None and arm.params:
         body |= fields.decode_object(arm.params)
     if call.operation == "predict" and call.facts:
-        # What the platform knows goes before what the caller says.
-        body["features"] = {**(body.get("features") or {}), **call.facts}
+        # What the platform knows goes before what the caller says; of what it has left to callers,
+        # `facts` holds their word.
+        known = {name: value for name, value in call.facts.items() if value is not None}
+        body["features"] = {**(body.get("features") or {}), **known}
     body["model"] = head.model
     call.body = fields.encode(body)
     call.head = surface.head(call.body)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gatemill.core.limits import Rule
     from gatemill.core.ports import Lane
     from gatemill.policy.complexity import Complexity
-    from gatemill.policy.experiment import Experiment
+    from gatemill.policy.experiment import Arm, Experiment
 
 # Names that reach a provider through a pattern end up in headers, paths and logs.
 # A segment of dots would climb out of the path that the provider's URL begins with.
@@ -47,6 +47,8 @@ class ShadowRoute(Struct, frozen=True):
     model: str  # a name of [models]
     share: float  # of the requests, 0 to 1
     concurrency_max: int  # copies under way; beyond it none is sent
+    arm: Arm | None = None  # of an experiment: what it changes in the copy
+    experiment: str = ""  # its id
 
 
 class ByFeature(Struct, frozen=True):

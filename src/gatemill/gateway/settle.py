@@ -62,7 +62,8 @@ def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | 
     gateway.access.add(
         (call.arrived_at, call, caller, row, duration_s, ours_s, status, code, total)
     )
-    call.body = b""  # the line waits a moment to be written; a large body need not
+    # The line waits a moment to be written; a large body need not.
+    call.body = call.asked = b""
     return total
 
 

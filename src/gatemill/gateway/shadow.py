@@ -14,6 +14,7 @@ from gatemill.core.errors import GatemillError
 from gatemill.core.tasks import spawn
 from gatemill.gateway import parts
 from gatemill.gateway.plan import plan
+from gatemill.gateway.prepare import fill
 from gatemill.gateway.settle import settle
 from gatemill.upstream.attempt import attempt
 
@@ -40,27 +41,40 @@ class Shadows:
             return
         self.in_flight[route.model] = running + 1
         now_s = gateway.now()
+        body, head = call.body, call.head
+        if route.arm is not None and call.asked:  # not what another arm has made of it
+            body = call.asked
+            head = surface.head(body)
         copy = Call(
             id=f"{call.id}-shadow",
             operation=call.operation,
-            body=call.body,
-            head=replace(call.head, model=route.model),
+            body=body,
+            head=replace(head, model=route.model),
             started_s=now_s,
             deadline_s=now_s + gateway.request_timeout_s,
             arrived_at=gateway.clock.unix_s(),
             key=KEY,
             headers=call.headers,
             seed=call.seed,
+            facts=call.facts,
         )
-        spawn(self._run(gateway, surface, copy), "shadow")
+        spawn(self._run(gateway, surface, copy, route), "shadow")
 
-    async def _run(self, gateway: Gateway, surface: Surface, call: Call) -> None:
+    async def _run(
+        self, gateway: Gateway, surface: Surface, call: Call, route: ShadowRoute
+    ) -> None:
         caller = parts.Caller(secret=None, started_s=call.started_s)
         failure: GatemillError | None = None
         stream: Stream | None = None
         try:
-            chosen = plan(gateway.routes, KEY, call, gateway.now())
+            below = route.arm is not None
+            chosen = plan(gateway.routes, KEY, call, gateway.now(), below=below)
             call.label = chosen.route.name
+            if route.arm is not None:
+                arm, inner = route.arm.name, chosen.version
+                call.version = f"{arm}/{inner}" if inner else arm
+                chosen = replace(chosen, arm=route.arm, experiment=route.experiment)
+                fill(gateway, surface, call, chosen)
             reply = await attempt(chosen.targets, surface, call, gateway.tries)
             stream = reply.stream
         except GatemillError as error:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gatemill.house.export_jobs import export_jobs
+from gatemill.house.local import export_local
 from gatemill.observe.metrics import OTHER, Labelled
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def export(home: House, writer: LineWriter) -> None:
     _limits(meter, home)
     _cache(meter, home)
     export_jobs(meter, home.jobs, home.ledger)
+    export_local(meter, home.lasting.shelf)
 
 
 def _targets(meter: Meter, home: House) -> None:

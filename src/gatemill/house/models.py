@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gatemill.core.call import Price
 from gatemill.core.limits import rules
-from gatemill.gateway.routes import CacheRoute, Route, Routes, ShadowRoute
+from gatemill.gateway.routes import ByFeature, CacheRoute, Route, Routes, ShadowRoute
 from gatemill.house.limits import limits_of
 from gatemill.policy.complexity import Complexity
 from gatemill.policy.experiment import Arm, Experiment
@@ -87,6 +87,7 @@ def _route(settings: Settings, name: str, makers: Mapping[str, Maker]) -> Route:
         strategy=model.strategy,
         experiment=_experiment(name, model),
         complexity=_complexity(model),
+        by_feature=_by_feature(model),
         shadow=_shadow(model),
         rules=rules("model", name, limits_of(model.limits)),
         cache=cache_of(model.cache or settings.cache),
@@ -106,6 +107,8 @@ def _leaves(settings: Settings, name: str, makers: Mapping[str, Maker]) -> tuple
     further = [arm.model for arm in model.experiment.arms.values()] if model.experiment else []
     if model.complexity:
         further += [model.complexity.simple, model.complexity.hard]
+    if model.by_feature:
+        further += [*model.by_feature.models.values(), model.by_feature.default]
     found = list(_targets(model, makers))
     for other in further:  # settings/checks.py refuses circles
         found += _leaves(settings, other, makers)
@@ -123,6 +126,11 @@ def _experiment(name: str, model: Model) -> Experiment | None:
 def _complexity(model: Model) -> Complexity | None:
     said = model.complexity
     return None if said is None else Complexity(said.simple, said.hard, said.threshold)
+
+
+def _by_feature(model: Model) -> ByFeature | None:
+    said = model.by_feature
+    return None if said is None else ByFeature(said.feature, said.models, said.default)
 
 
 def _shadow(model: Model) -> ShadowRoute | None:

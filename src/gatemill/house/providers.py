@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from gatemill.core.call import Target, TargetSettings, Timeouts, target_label
 from gatemill.core.version import VERSION
+from gatemill.local.builtin.cards import PROVIDER as BUILTIN
+from gatemill.local.builtin.engine import Builtins
 from gatemill.policy.breaker import BreakerSettings
 from gatemill.settings.vendors import vendors
 from gatemill.upstream.inline import Inline
 from gatemill.upstream.lane import LaneSettings
 from gatemill.upstream.pool import Pool
+from gatemill.wire.predict_text import PredictText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +34,18 @@ if TYPE_CHECKING:
 
 
 _BUILT_IN = ("echo", "local")
+_NATIVE: dict[str, tuple[str, ...]] = {
+    "echo": ("chat", "embeddings"),
+    BUILTIN: ("chat", "embeddings", "predict", "rerank"),
+    "local": ("chat", "completions", "embeddings", "predict", "rerank"),
+}
 
 
 def transport_of(name: str, provider: Provider, clock: Clock, shelf: Shelf) -> Transport:
     """The way to a provider. Raises OSError for an unreadable `ca_file`."""
     vendor = vendors()[provider.kind]
+    if provider.kind == BUILTIN:
+        return Builtins(clock)
     if vendor.dialect == "local":
         return shelf
     if vendor.dialect == "echo":
@@ -120,13 +130,8 @@ class Maker:
         self._timeouts = Timeouts(
             timeout.connect_s, timeout.first_token_s, timeout.between_chunks_s, timeout.total_s
         )
-        native = provider.native if provider.native is not None else vendor.native
-        if vendor.dialect == "echo":
-            native = ("chat", "embeddings")
-        elif vendor.dialect == "local":
-            native = ("chat", "completions", "embeddings", "predict", "rerank")
         self._facts = TargetSettings(
-            native=frozenset(native) if native is not None else None,
+            native=native_of(provider),
             base_url=provider.base_url or "",
             path_prefix=vendor.versioned_prefix if provider.api_version else "",
             query=f"api-version={provider.api_version}" if provider.api_version else "",
@@ -155,6 +160,18 @@ class Maker:
     def lane(self, model: str) -> Lane:
         """The way to one of its models, with the breaker that an earlier configuration left."""
         return self._lanes.of(target_label(self._name, model), self._lane_settings, self._keys)
+
+
+def native_of(provider: Provider) -> frozenset[str] | None:
+    """The operations that go to a provider as they came; None for those of its dialect."""
+    vendor = vendors()[provider.kind]
+    native = provider.native if provider.native is not None else vendor.native
+    native = _NATIVE.get(provider.kind, native)
+    if native is None:
+        return None
+    # The short form of predict goes out as the long one.
+    more = (PredictText.NAME,) if "predict" in native else ()
+    return frozenset((*native, *more))
 
 
 def makers_of(

@@ -10,13 +10,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatemill.core.errors import LedgerUnavailable, Overloaded
 from gatemill.core.tasks import spawn
 from gatemill.experiments.desk import Desk as ExperimentsDesk
-from gatemill.features.desk import Desk as FeaturesDesk
-from gatemill.gateway.routes import Route
+from gatemill.gateway.routes import Route, ShadowRoute
+from gatemill.house import features
 from gatemill.house.models import cache_of
+from gatemill.house.recordings import recorder_of
 from gatemill.jobs.services import Rooms
 from gatemill.knowledge.desk import Desk as KnowledgeDesk
 from gatemill.registry.desk import Desk as RegistryDesk
@@ -26,13 +28,17 @@ if TYPE_CHECKING:
 
     from gatemill.core.clock import Clock
     from gatemill.core.model import Served
+    from gatemill.core.ports import Transport
+    from gatemill.features.desk import Desk as FeaturesDesk
     from gatemill.gateway.parts import Gateway, Recorder
     from gatemill.gateway.routes import CacheRoute, Routes
     from gatemill.house.providers import Maker
-    from gatemill.house.root import Lasting
+    from gatemill.house.root import House, Lasting
     from gatemill.ledger.ledger import Ledger
+    from gatemill.policy.experiment import Split
     from gatemill.settings.model import Settings
 
+COPIES_MAX = 16  # of requests under way to the shadow of an experiment
 WATCH_S = 1.0  # between two looks at what other processes may have changed
 
 
@@ -43,9 +49,19 @@ class Before(Struct, frozen=True):
     recorder: Recorder | None
 
 
-def before(settings: Settings, ledger: Ledger, clock: Clock) -> Before:
+def before(
+    settings: Settings,
+    ledger: Ledger,
+    clock: Clock,
+    made: tuple[Lasting, Mapping[str, Transport]],
+    previous: House | None,
+) -> Before:
     """The rooms that a request passes through."""
-    return Before(FeaturesDesk(ledger, clock), None)
+    lasting, transports = made
+    desk = features.desk_of(settings, ledger, clock, lasting.given, transports)
+    if previous is not None:
+        desk.follow(previous.rooms.features)
+    return Before(desk, recorder_of(settings, lasting.tapes))
 
 
 def rooms_of(
@@ -92,17 +108,33 @@ class Published:
         served = [one for one in self._lasting.table.served if one.provider in self._makers]
         self.shelf.publish({one.spec.name: one.spec for one in served if one.spec is not None})
         models = {one.name: self._route(one) for one in served}
-        splits = {
-            split.name: Route(
-                name=split.name,
-                targets=(),
-                owner="experiment",
-                experiment=split.experiment,
-                cache=self._cache,
-            )
-            for split in self._lasting.splits.splits
-        }
+        self._routes.publish(models, {})  # experiments stand above these
+        splits = {split.name: self._split(split) for split in self._lasting.splits.splits}
         self._routes.publish(models, splits)
+
+    def _split(self, split: Split) -> Route:
+        """The limits, fallbacks and cache of a model stay, also while its calls are split."""
+        found = self._routes.leaf(split.name)
+        base = found or Route(name=split.name, targets=(), owner="experiment", cache=self._cache)
+        shadow = base.shadow
+        if split.shadow is not None:
+            shadow = ShadowRoute(
+                split.shadow.model,
+                split.share,
+                COPIES_MAX,
+                split.shadow,
+                split.experiment.id,
+            )
+        return replace(
+            base,
+            name=split.name,
+            targets=(),
+            weights=None,
+            experiment=split.experiment,
+            complexity=None,
+            by_feature=None,
+            shadow=shadow,
+        )
 
     def _route(self, served: Served) -> Route:
         target = self._makers[served.provider](served.model, version=served.version)

@@ -21,34 +21,42 @@ from gatemill.gateway.books import Books
 from gatemill.gateway.embed import Embedder
 from gatemill.gateway.parts import Gateway
 from gatemill.gateway.shadow import Shadows
+from gatemill.house import features
 from gatemill.house.alerts import TRANSPORT, notifier_of, transport_of_alerts
 from gatemill.house.export import export
 from gatemill.house.jobs import Workshop, workshop_of
 from gatemill.house.limits import admission_of, limiter_of
+from gatemill.house.local import fill, shelf_of
 from gatemill.house.models import Prices, routes_of
 from gatemill.house.providers import makers_of, transport_of
 from gatemill.house.recall import answers_of, idempotency_of, recall_of
+from gatemill.house.recordings import tapes_of
 from gatemill.house.rooms import Watcher, before, rooms_of
 from gatemill.ledger.ledger import Ledger
-from gatemill.local.shelf import Shelf
 from gatemill.observe.access import AccessLog, as_json, as_text
 from gatemill.observe.metrics import Meter
 from gatemill.registry.table import Table
 from gatemill.upstream.course import Retries, Tries
 from gatemill.upstream.lane import Lanes
+from gatemill.wire.predict_text import PredictText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gatemill.core.clock import Clock
-    from gatemill.core.ports import Limiter, Transport
+    from gatemill.core.later import Later
+    from gatemill.core.ports import Limiter, Surface, Transport
     from gatemill.gateway.recall import Answers
     from gatemill.jobs.services import Rooms
+    from gatemill.ledger.features import Given
+    from gatemill.ledger.recordings import Recording
+    from gatemill.local.shelf import Shelf
     from gatemill.observe.lines import LineWriter
     from gatemill.settings import Loaded
     from gatemill.settings.model import Settings
     from gatemill.upstream.notify import Notifier
 
+DAY_S = 86_400.0
 SURFACES = (
     "chat",
     "completions",
@@ -57,6 +65,8 @@ SURFACES = (
     "messages",
     "count_tokens",
     "inference",
+    "predict",
+    "rerank",
 )
 
 
@@ -86,12 +96,27 @@ class House(Struct, frozen=True):
         await self.jobs.bell.open()
         await self.lasting.watcher.open(self.rooms)
 
+    async def retain(self) -> None:
+        """What has been kept for long enough is gone. Raises LedgerUnavailable and Overloaded."""
+        said = self.settings
+        await self.ledger.retain(said.stores.usage_retention_days)
+        await self.ledger.recordings.retain(
+            said.recordings.keep_days * DAY_S, said.recordings.bytes_max
+        )
+        await self.ledger.features.retain(
+            said.features.history_days * DAY_S,
+            said.features.log_days * DAY_S,
+            said.features.log_rows_max,
+        )
+
     async def close(self) -> None:
         """Connections to providers and stores are released; the ledger is flushed and closed."""
         await self.lasting.watcher.close()
         await self.lasting.shelf.close()
         for transport in self.transports.values():
             await transport.close()
+        await self.lasting.given.close()
+        await self.lasting.tapes.close()
         await self.jobs.bell.close()
         self.jobs.services.sender.close()
         await self.lasting.limiter.close()
@@ -109,6 +134,8 @@ class Lasting(Struct, frozen=True):
     answers: Answers
     shadows: Shadows
     shelf: Shelf
+    given: Later[Given]  # features, on their way to the log
+    tapes: Later[Recording]  # requests and answers, on their way to the ledger
     table: Table  # of the registry
     splits: Splits  # of the experiments
     watcher: Watcher
@@ -140,12 +167,13 @@ def build(
     else:
         lasting, access = previous.lasting, previous.access
     transports = _transports(settings, clock, lasting.shelf, previous)
+    fill(lasting.shelf, settings, transports)
     prices = Prices(settings, clock)
     makers = makers_of(settings, transports, prices, lasting.lanes)
     admission = admission_of(settings, lasting.limiter)
     books = Books(ledger, lasting.limiter, admission.refuse)
     embedder = Embedder()
-    rooms_before = before(settings, ledger, clock)
+    rooms_before = before(settings, ledger, clock, (lasting, transports), previous)
     gate = Gate(settings.limits.requests_in_flight, lasting.meter)
     gate.draining = previous is not None and previous.gateway.gate.draining
     gateway = Gateway(
@@ -158,7 +186,7 @@ def build(
         shadows=lasting.shadows,
         tries=_tries(settings, clock, books),
         books=books,
-        surfaces={name: import_module(f"gatemill.wire.{name}") for name in SURFACES},
+        surfaces=surfaces_of(settings),
         meter=lasting.meter,
         access=access,
         clock=clock,
@@ -182,6 +210,12 @@ def build(
     return home
 
 
+def surfaces_of(settings: Settings) -> dict[str, Surface]:
+    """The formats that callers speak, by their names."""
+    modules = {name: import_module(f"gatemill.wire.{name}") for name in SURFACES}
+    return {**modules, PredictText.NAME: PredictText(settings.server.predict_model)}
+
+
 def _lasting(settings: Settings, ledger: Ledger, clock: Clock) -> Lasting:
     return Lasting(
         meter=Meter(),
@@ -189,7 +223,9 @@ def _lasting(settings: Settings, ledger: Ledger, clock: Clock) -> Lasting:
         limiter=limiter_of(settings, ledger, clock),
         answers=answers_of(settings, clock),
         shadows=Shadows(),
-        shelf=Shelf(clock),
+        shelf=shelf_of(settings, clock),
+        given=features.log_of(ledger),
+        tapes=tapes_of(ledger),
         table=Table(),
         splits=Splits(),
         watcher=Watcher(ledger),
@@ -211,6 +247,12 @@ def _transports(
         alerts = kept.get(TRANSPORT)
     else:
         alerts = transport_of_alerts(settings)
+    if previous is not None and previous.settings.features.feast == settings.features.feast:
+        feast = kept.get(features.TRANSPORT)
+    else:
+        feast = features.transport_of_feast(settings)
+    if feast is not None:
+        found[features.TRANSPORT] = feast
     return found if alerts is None else {**found, TRANSPORT: alerts}
 
 

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from gatemill.core.call import Key
     from gatemill.gateway.parts import Gateway
 
-Operation = Literal["chat", "completions", "embeddings", "inference", "messages", "responses"]
+Operation = Literal[
+    "chat",
+    "completions",
+    "embeddings",
+    "inference",
+    "messages",
+    "predict",
+    "predict_text",
+    "rerank",
+    "responses",
+]
 _EMPTY = b"{}"
 
 
@@ -52,4 +62,6 @@ def window(gateway: Gateway, model: str) -> int | None:
             waiting += [arm.model for arm in route.experiment.arms]
         if route.complexity is not None:
             waiting += [route.complexity.simple, route.complexity.hard]
+        if route.by_feature is not None:
+            waiting += [*route.by_feature.models.values(), route.by_feature.default]
     return min(known, default=None)

@@ -87,11 +87,15 @@ class Context:
 
         `operation` is the name of a surface: "chat", "embeddings" ... Raises GatemillError.
         """
-        reply = await self._answer(operation, body)
+        return (await self.reply(operation, body)).body
+
+    async def reply(self, operation: str, body: bytes, *, cache_control: str = "") -> Reply:
+        """The same, with what it cost and who gave it; never a stream. Raises GatemillError."""
+        reply = await self._answer(operation, body, cache_control)
         if reply.stream is not None:
             reply.stream.abort()
             raise InvalidValue("A stream was asked for where one answer is meant.", param="stream")
-        return reply.body
+        return reply
 
     async def stream(self, operation: str, body: bytes) -> AsyncGenerator[bytes, None]:
         """The events of a streamed answer, each whole and with its blank line; comments left out.
@@ -107,13 +111,16 @@ class Context:
                     if event and not event.startswith(b":"):
                         yield event + b"\n\n"
 
-    async def _answer(self, operation: str, body: bytes) -> Reply:
+    async def _answer(self, operation: str, body: bytes, cache_control: str = "") -> Reply:
         services = self.services
         assert self.key, "raises for a key that has ended"
         await services.governor.turn()
         gateway = services.gateway
         caller = Caller(
-            secret=self.job.key_id.encode(), started_s=gateway.now(), job_id=self.job.id
+            secret=self.job.key_id.encode(),
+            started_s=gateway.now(),
+            cache_control=cache_control,
+            job_id=self.job.id,
         )
         return await answer(gateway, operation, body, caller, gateway.new_id(self.now_s()))
 

@@ -36,12 +36,20 @@ from gatemill.core.gathering import gathered
 from gatemill.core.job import Problem
 from gatemill.jobs.context import Quit
 from gatemill.jobs.runner import problem_of
-from gatemill.wire import chat, completions, embeddings, messages, responses
+from gatemill.wire import (
+    chat,
+    completions,
+    embeddings,
+    messages,
+    predict,
+    rerank,
+    responses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from gatemill.core.call import Usage
+    from gatemill.core.call import Reply, Usage
     from gatemill.jobs.context import Context
 
 T = TypeVar("T")
@@ -72,7 +80,10 @@ _OF_ALL = (
     UnsupportedOperation,
     UpstreamQuotaSpent,
 )
-_SURFACES = {module.NAME: module for module in (chat, completions, embeddings, messages, responses)}
+_SURFACES = {
+    module.NAME: module
+    for module in (chat, completions, embeddings, messages, predict, rerank, responses)
+}
 
 
 class Tokens(Struct, frozen=True):
@@ -175,17 +186,21 @@ class Fan:
 
         Raises GatemillError; one that would make it wait for long, too.
         """
+        return (await self.reply(operation, body)).body
+
+    async def reply(self, operation: str, body: bytes, *, cache_control: str = "") -> Reply:
+        """The same, with what it cost and who gave it."""
         while True:
             await self._turn()
             self._running += 1
             try:
-                answer = await self._ctx.ask(operation, body)
+                reply = await self._ctx.reply(operation, body, cache_control=cache_control)
             except _WAITING_HELPS as error:
                 self._wait(error)
             else:
                 self._hopeful_s = self._now()
                 self._allowed = min(self._concurrency, self._allowed + 1 / self._allowed)
-                return answer
+                return reply
             finally:
                 self._running -= 1
                 self._ended.set()

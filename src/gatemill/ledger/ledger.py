@@ -16,11 +16,16 @@ from gatemill.ledger import alerts, claims, journal, keys, revisions, rollups, u
 from gatemill.ledger.alerts import Alerts
 from gatemill.ledger.batches import Batches
 from gatemill.ledger.claims import Claims
+from gatemill.ledger.experiments import Experiments
+from gatemill.ledger.features import Features
 from gatemill.ledger.files import Files
 from gatemill.ledger.jobs.jobs import Jobs
+from gatemill.ledger.knowledge.knowledge import Knowledge
 from gatemill.ledger.people import People
 from gatemill.ledger.place import locate
 from gatemill.ledger.reader import Reader
+from gatemill.ledger.registry import Registry
+from gatemill.ledger.recordings import Recordings
 from gatemill.ledger.reports import Reports
 from gatemill.ledger.upkeep import SPARE_ROWS_MAX, Condition, Counters, Upkeep
 from gatemill.ledger.webhooks import Webhooks
@@ -53,13 +58,20 @@ class Ledger:
         self._clock = clock
         self.people = People(reader, self._change, clock)
         self.reports = Reports(reader)
+        self.registry = Registry(reader, self._change, clock)
+        self.experiments = Experiments(writer, reader, self._change, clock)
         self.claims = Claims(self._write, upkeep.holds.owner, clock)
         self.alerts = Alerts(self._write)
         # A thread of its own: who waits for a job asks often, and a report may take seconds.
         self._job_reader = Reader(upkeep.place, JOB_READS_MAX)
         self.jobs = Jobs(writer, self._job_reader, upkeep.place, clock)
         self.files = Files(writer.share, self._job_reader, clock)
+        # Another: a request waits for the features of its caller, for milliseconds.
+        self._quick_reader = Reader(upkeep.place)
+        self.features = Features(writer, (self._quick_reader, reader), clock)
+        self.recordings = Recordings(writer, self._job_reader, clock)
         self.batches = Batches(writer, self._job_reader, clock)
+        self.knowledge = Knowledge(writer, self._job_reader, upkeep.place, clock)
         self.webhooks = Webhooks(reader, self._write, clock, lambda: upkeep.pepper)
         # An attempt about to be sent, in a slot, until its row was recorded: see holds.py. Bound
         # here, because they are called for every attempt.
@@ -275,6 +287,8 @@ class Ledger:
         self._closed = True
         await self._reader.close()
         await self._job_reader.close()
+        await self.knowledge.close()
+        await self._quick_reader.close()
         await self._let_go()
         await asyncio.wrap_future(self._writer.stop())
         self._journal.close()

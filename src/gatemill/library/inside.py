@@ -96,6 +96,24 @@ class Inside(Functions):
         said = {"model": model, "input": texts, "encoding_format": "float", **options}
         return answer_of(await self._ask("embeddings", said, caller))
 
+    async def predict(self, model: str, texts: str | list[str], **options: Any) -> Answer:
+        """The labels of texts; `options` are `top_k` and such, and as for `chat`. Raises GatemillError."""
+        caller = self._caller(options)
+        return answer_of(
+            await self._ask("predict", {"model": model, "input": texts, **options}, caller)
+        )
+
+    async def rerank(
+        self, model: str, query: str, documents: list[str], **options: Any
+    ) -> Answer:
+        """The documents that fit best; `options` are `top_n` and such, and as for `chat`.
+
+        Raises GatemillError.
+        """
+        caller = self._caller(options)
+        said = {"model": model, "query": query, "documents": documents, **options}
+        return answer_of(await self._ask("rerank", said, caller))
+
     async def gather(
         self,
         prompts: Iterable[Prompt] | AsyncIterable[Prompt],

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SCHEMA = 1  # grows whenever what is digested or kept changes its meaning
-OPERATIONS = frozenset(("chat", "completions", "embeddings", "responses", "messages", "inference"))
+OPERATIONS = frozenset(
+    (
+        *("chat", "completions", "embeddings", "responses", "messages", "inference"),
+        *("predict", "predict_text", "rerank"),
+    )
+)
 # They name who asks, or say how fast and at whose prompt cache, and never what is answered.
 # `service_tier` is here because a kept answer comes at once, which is what every tier may expect.
 # `store` is not: whoever asks for an answer that the provider stores gets one that it has stored.

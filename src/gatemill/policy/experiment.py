@@ -41,6 +41,8 @@ class Split(Struct, frozen=True):
 
     name: str  # the model name that callers say
     experiment: Experiment
+    shadow: Arm | None = None  # gets copies of requests, whose answers nobody sees
+    share: float = 1.0  # of the requests
 
 
 def who(experiment: Experiment, key_id: str, call: Call) -> str:

@@ -47,6 +47,7 @@ _PATHS = {
     "responses": "/responses",
     "rerank": "/rerank",  # Cohere's and Jina's, which vLLM and others serve too
     "predict": "/predict",  # ours
+    "predict_text": "/predict",  # the same, told in fewer words
     # Not OpenAI's: vendors whose `native` names them serve Anthropic's format below the same URL.
     "messages": "/messages",
     "count_tokens": "/messages/count_tokens",

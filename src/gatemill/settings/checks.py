@@ -12,6 +12,7 @@ from typing import Any
 
 from gatemill.settings.errors import Path, meant
 from gatemill.settings.layers import table
+from gatemill.settings.local_checks import served_problems
 from gatemill.settings.model_checks import Problem, model_problems
 from gatemill.settings.vendors import vendors
 
@@ -29,6 +30,7 @@ def problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _name(name)
         if isinstance(model, dict):
             yield from _targets(name, model, providers)
+    yield from served_problems(tree)
     yield from model_problems(tree)
     yield from _alerts(table(tree, "alerts"))
 

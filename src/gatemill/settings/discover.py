@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from gatemill.local.builtin.cards import CARDS
+from gatemill.local.builtin.cards import PROVIDER as BUILTIN
 from gatemill.settings.errors import Origin
 from gatemill.settings.layers import Layer, table
 from gatemill.settings.model import Server
@@ -64,6 +66,7 @@ def discovered(
             search.add_local(lister)
     search.add_echo()
     search.add_own()
+    search.add_served()
     return search.layer, tuple(search.hints)
 
 
@@ -80,6 +83,7 @@ class _Search:
         self._environ = environ
         self._port = own_port(tree)
         self._models = table(tree, "models")
+        self._served = table(tree, "local")
         is_sound = all(isinstance(tree.get(key, {}), dict) for key in ("providers", "models"))
         self.switched_on = is_sound and table(tree, "server").get("discover") is not False
         self.is_sound = is_sound  # otherwise what is added could only add to the errors
@@ -148,6 +152,15 @@ class _Search:
             configured = self.names.get(kind, {"kind": kind})
             if self.is_sound and isinstance(configured, dict) and configured.get("kind") == kind:
                 self.add_provider(kind, Origin("built in"))
+                for name in CARDS if kind == BUILTIN else ():
+                    self.add_model(f"{kind}/{name}", kind, name, Origin("built in"))
+
+    def add_served(self) -> None:
+        """The models of [local], each under its own name."""
+        provider = self.names.get("local", {"kind": "local"})
+        for name in self._served:
+            if self.is_sound and isinstance(provider, dict) and provider.get("kind") == "local":
+                self.add_model(name, "local", name, Origin(f"with local.{name}"))
 
     def add_provider(self, kind: str, origin: Origin) -> None:
         """Add a provider named after its kind, unless one has the name."""

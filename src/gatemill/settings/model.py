@@ -25,12 +25,11 @@ from gatemill.settings.local import LocalModel, Serving
 from gatemill.settings.recordings import Recordings
 from gatemill.settings.registry import Registry
 from gatemill.settings.resilience import Breaker, Queueing, Retries
-from gatemill.settings.routing import Cache, Complexity, Experiment, Shadow, Strategy
+from gatemill.settings.routing import ByFeature, Cache, Complexity, Experiment, Shadow, Strategy
 from gatemill.settings.secret import Secret
-from gatemill.settings.section import Count, Dollars, Seconds, Section, Url
+from gatemill.settings.section import Count, Dollars, Operation, Seconds, Section, Url
 from gatemill.settings.vendors import vendors
 
-Operation = Literal["chat", "completions", "embeddings", "responses", "messages", "count_tokens"]
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgres://", "postgresql://")
 
@@ -83,6 +82,12 @@ class Server(Section):
     direct_models: bool = Field(
         default=True,
         description="Whether `provider/model` reaches any model of a configured provider.",
+    )
+    predict_model: str = Field(
+        "builtin/sentiment",
+        min_length=1,
+        max_length=200,
+        description="Model that answers `POST /predict` where the body names none.",
     )
     unsupported_parameters: Literal["report", "refuse"] = Field(
         "report",
@@ -215,7 +220,7 @@ class Model(Section):
     """A name that clients use. A `*` in the name stands for any characters."""
 
     targets: tuple[Target, ...] = Field(
-        (), description="Where requests go; needed unless `experiment` or `complexity` leads on."
+        (), description="Where requests go; needed unless `experiment`, `complexity` or `by_feature` leads on."
     )
     strategy: Strategy = Field(
         "weight",
@@ -226,6 +231,9 @@ class Model(Section):
     )
     complexity: Complexity | None = Field(
         None, description="A cheap model for simple prompts, another for the rest."
+    )
+    by_feature: ByFeature | None = Field(
+        None, description="A model for each value of something known of the caller."
     )
     shadow: Shadow | None = Field(None, description="Another model that gets copies.")
     cache: Cache | None = Field(None, description="Which answers are kept; by default [cache].")

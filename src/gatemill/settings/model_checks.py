@@ -14,7 +14,7 @@ from gatemill.settings.layers import table
 
 CACHE = "cache"  # among fallbacks: an answer that is no longer fresh
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_WAYS = ("targets", "experiment", "complexity")
+_WAYS = ("targets", "experiment", "complexity", "by_feature")
 
 Problem = tuple[Path, str]
 
@@ -40,17 +40,21 @@ def model_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _one_way(path: Path, model: Mapping[str, Any]) -> Iterator[Problem]:
-    """Exactly one of the three says where requests go."""
+    """Exactly one of them says where requests go."""
     said = [way for way in _WAYS if model.get(way) not in (None, [])]
     if not said and model.get("targets") == []:
         yield (*path, "targets"), "must not be empty"
     elif not said:
-        yield path, 'leads nowhere; add targets = ["provider/model"], an experiment or a complexity'
-    elif len(said) > 1:
-        what = (
-            f"has {said[0]} beside it" if len(said) == 2 else "has targets and experiment beside it"
+        yield (
+            path,
+            'leads nowhere; add targets = ["provider/model"], an experiment, a complexity or by_feature',
         )
-        yield (*path, said[-1]), f"{what}: keep one of them, and give the rest a name of its own"
+    elif len(said) > 1:
+        others = " and ".join([", ".join(said[:-2]), said[-2]] if said[2:] else said[:-1])
+        yield (
+            (*path, said[-1]),
+            f"has {others} beside it: keep one of them, and give the rest a name of its own",
+        )
 
 
 def _counted(path: Path, name: str, model: Mapping[str, Any]) -> Iterator[Problem]:
@@ -144,6 +148,10 @@ def _ways(model: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     found += [
         (("complexity", side), table(model, "complexity").get(side)) for side in ("simple", "hard")
     ]
+    by_feature = table(model, "by_feature")
+    of_values = table(by_feature, "models")
+    found += [(("by_feature", "models", value), of_values[value]) for value in of_values]
+    found.append((("by_feature", "default"), by_feature.get("default")))
     found.append((("shadow", "model"), table(model, "shadow").get("model")))
     for where, other in found:
         if isinstance(other, str) and other != CACHE:

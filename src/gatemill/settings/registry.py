@@ -1,9 +1,23 @@
-"""Options of registry. Rule: values only."""
+"""Options of the registry. Rule: values only."""
 
 from __future__ import annotations
 
-from gatemill.settings.section import Section
+from pydantic import Field, SecretStr
+
+from gatemill.settings.section import Seconds, Section, Url
 
 
 class Registry(Section):
-    """Options of registry."""
+    """Models and prompts with versions and aliases."""
+
+    mlflow_url: Url | None = Field(
+        None,
+        description="An MLflow server whose models can be versions here: `mlflow:NAME@ALIAS`.",
+    )
+    mlflow_token: SecretStr | None = Field(
+        None, description="What is sent to it as a bearer token."
+    )
+    mlflow_poll_s: Seconds = Field(
+        60.0, description="Seconds between two looks whether one of its aliases has moved."
+    )
+    mlflow_timeout_s: Seconds = Field(10.0, description="Seconds that one request to it may take.")

@@ -37,6 +37,20 @@ class Complexity(Section):
     threshold: Share = Field(0.5, description="Score from which a prompt is hard.")
 
 
+class ByFeature(Section):
+    """Another model for callers of whom something is known."""
+
+    feature: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$",
+        description="What decides: entity and feature, such as `user.tier`, of a set that is trusted.",
+    )
+    models: dict[str, str] = Field(
+        min_length=1,
+        description="Name of [models] by the feature's value; numbers and booleans as JSON has them.",
+    )
+    default: str = Field(description="Name of [models] for any other value, and for none.")
+
+
 class Shadow(Section):
     """A copy of some requests to another model, whose answer nobody sees."""
 

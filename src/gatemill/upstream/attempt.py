@@ -18,7 +18,7 @@ from gatemill.core.ports import Incoming, Outgoing
 from gatemill.policy import tokens
 from gatemill.upstream.course import Course, Retries, Tries
 from gatemill.upstream.relay import Relay, not_a_stream
-from gatemill.wire import count_tokens, fields
+from gatemill.wire import count_tokens, fields, predict, predict_text
 from gatemill.wire.translation import Translation
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ __all__ = ["Retries", "Tries", "attempt", "estimated", "outgoing", "speaks"]
 
 # What each operation calls the most tokens of its answer; for chat it depends on the target.
 _CAPS = {"completions": "max_tokens", "responses": "max_output_tokens"}
+# Formats of ours in which an answer says more than the model knows of itself.
+_RESHAPED = {"predict": predict.reshaped, "predict_text": predict_text.reshaped}
 
 
 async def attempt(targets: Sequence[Target], surface: Surface, call: Call, tries: Tries) -> Reply:
@@ -91,7 +93,8 @@ async def _complete(slot: Slot, surface: Surface, call: Call, tries: Tries) -> R
     if native:
         usage = surface.usage(got.body)
         tried.usage = usage or estimated(call, len(got.body))
-        body = got.body
+        reshaped = _RESHAPED.get(call.operation)
+        body = got.body if reshaped is None else reshaped(got.body, call)
     else:
         chat, usage = target.dialect.decode(got.body, call)
         tried.usage = usage or estimated(call, len(got.body))

@@ -39,6 +39,7 @@ class Pool:
 
     `base_url` is scheme, host, port and path prefix; `headers` go with every request, the provider's
     key among them. At most `connections_max` sockets are open; up to WAITING_MAX exchanges wait for one.
+    With `socket_path` they are Unix sockets to a process of this machine, whatever the host is called.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Pool:
         *,
         connections_max: int,
         tls: ssl.SSLContext | None,
+        socket_path: str = "",
     ) -> None:
         url = urlsplit(base_url)
         assert url.scheme != "https" or tls is not None, "https needs a TLS context"
         self._host = url.hostname or ""
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._tls = tls if url.scheme == "https" else None
+        self._socket_path = socket_path
         self._base_path = url.path.rstrip("/")
         self._netloc = url.netloc.rpartition("@")[2]
         self._headers = headers
@@ -189,9 +192,14 @@ class Pool:
     async def _open(self, deadline_s: float) -> Connection:
         try:
             async with asyncio.timeout_at(deadline_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self), self._host, self._port, ssl=self._tls
-                )
+                if self._socket_path:
+                    _, connection = await self._loop.create_unix_connection(
+                        lambda: Connection(self), self._socket_path
+                    )
+                else:
+                    _, connection = await self._loop.create_connection(
+                        lambda: Connection(self), self._host, self._port, ssl=self._tls
+                    )
         except TimeoutError:
             raise UpstreamTimeout("Connecting to the provider took too long.") from None
         except OSError as error:

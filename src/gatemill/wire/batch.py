@@ -33,6 +33,8 @@ ENDPOINTS = {
     "/v1/messages": "messages",
     "/v1/messages/count_tokens": "count_tokens",
     "/api/v1/inference": "inference",
+    "/v1/predict": "predict",
+    "/v1/rerank": "rerank",
 }
 LINE_BYTES_MAX = 16 << 20
 CUSTOM_ID_CHARS_MAX = 512

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from gatemill.core.call import Head, Usage
 from gatemill.core.errors import MissingParameter, UpstreamBadReply
 from gatemill.wire import fields, sse
-from gatemill.wire.fields import OpenAIUsage, from_openai_usage, openai_usage
+from gatemill.wire.fields import Entities, OpenAIUsage, from_openai_usage, openai_usage
 from gatemill.wire.passage import ChatPassage
 
 if TYPE_CHECKING:
@@ -101,9 +101,7 @@ class _ChatHead(Struct):
     # Ours; taken out before a provider sees the body.
     prompt_id: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
     prompt_variables: dict[str, Any] | None = None
-    entities: (
-        Annotated[dict[str, Annotated[str, Meta(max_length=200)]], Meta(max_length=8)] | None
-    ) = None
+    entities: Entities | None = None
 
 
 class _Reply(Struct):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FINISHED = frozenset(("stop", "tool_calls", "function_call"))
 _STOPPED = frozenset(("end_turn", "tool_use", "stop_sequence"))
+_ALWAYS = frozenset(("embeddings", "predict", "predict_text", "rerank"))
 
 
 class _Message(Struct):
@@ -73,7 +74,7 @@ def is_complete(operation: str, body: bytes, finish: str = "") -> bool:
     """
     check = _BODIES.get(operation)
     if check is None:
-        return operation == "embeddings" or (operation == "inference" and finish == "stop")
+        return operation in _ALWAYS or (operation == "inference" and finish == "stop")
     try:
         return check(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):

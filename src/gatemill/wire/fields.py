@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Count = Annotated[int, Meta(ge=0)]
+# Whose features a request is about: {"user": "u1"}. Ours; no provider sees it.
+Entities = Annotated[dict[str, Annotated[str, Meta(max_length=200)]], Meta(max_length=8)]
 
 _AT = re.compile(r" - at `(.*)`$")
 _MISSING = re.compile(r"^Object missing required field `(.+?)`$")

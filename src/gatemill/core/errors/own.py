@@ -31,6 +31,7 @@ class Overloaded(GatemillError):
     status = 503
     type = "server_error"
     anthropic_type = "overloaded_error"
+    falls_back = True
 
 
 class Draining(GatemillError):
@@ -78,6 +79,7 @@ class ExtraNotInstalled(GatemillError):
     type = "server_error"
     anthropic_type = "api_error"
     retry = False
+    falls_back = True
 
 
 class ModelLoadFailed(GatemillError):
@@ -88,3 +90,4 @@ class ModelLoadFailed(GatemillError):
     type = "server_error"
     anthropic_type = "api_error"
     retry = False
+    falls_back = True

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from gatemill.edge.admin.clerk import Clerk
 
-OPERATIONS = ("chat", "messages", "responses", "embeddings", "completions", "inference")
+OPERATIONS = (
+    *("chat", "messages", "responses", "embeddings", "completions", "inference"),
+    *("predict", "rerank"),
+)
 
 
 def add(app: FastAPI, clerk: Clerk) -> None:

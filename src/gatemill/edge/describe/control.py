@@ -280,6 +280,7 @@ ROUTES = {
                 word(
                     "What the body is for; by default that is told from its fields.",
                     *("chat", "messages", "responses", "embeddings", "completions", "inference"),
+                    *("predict", "rerank"),
                 ),
             ),
             *headers.INFERENCE,

@@ -66,7 +66,11 @@ _SENT_BACK: dict[str, tuple[Json, bool]] = {
         False,
     ),
     "age": (whole("Seconds since the kept answer was made.", least=0), False),
-    "x-gatemill-model-version": (string("The experiment's arm."), False),
+    "x-gatemill-arm": (string("The experiment's arm."), False),
+    "x-gatemill-model-version": (
+        string("The registry's version that answered, or else the experiment's arm."),
+        False,
+    ),
     "x-gatemill-route": (string("Why this target."), False),
     "idempotent-replayed": (
         word("The answer to an earlier request with this Idempotency-Key.", "true"),
@@ -80,6 +84,10 @@ _SENT_BACK: dict[str, tuple[Json, bool]] = {
     "x-content-type-options": (word("Browsers do not guess what it is.", "nosniff"), True),
     "content-disposition": (string("The file's name."), True),
     "location": (string("Path of the job."), False),
+    "x-gatemill-degraded": (
+        string("Models that failed and were done without: `embedder: upstream_timeout`."),
+        False,
+    ),
     "preference-applied": (word("The answer comes later.", "respond-async"), False),
     "www-authenticate": (string('Bearer realm="gatemill"'), True),
 }
@@ -94,6 +102,7 @@ ANSWERED = (
     "x-gatemill-usage",
     "x-gatemill-cache",
     "age",
+    "x-gatemill-arm",
     "x-gatemill-model-version",
     "x-gatemill-route",
     "idempotent-replayed",

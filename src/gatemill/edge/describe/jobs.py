@@ -49,6 +49,21 @@ ROUTES = {
         errors=_TAKEN,
         sent_back=("location", "idempotent-replayed"),
     ),
+    "predict_batch": Control(
+        "Classify many texts",
+        "A job of kind `batch.predict` that classifies the texts of `input`, or the lines of a file: each"
+        " a text, or an object with fields of a predict request. The answer comes when the job is on"
+        " disk.",
+        _JOBS,
+        "JobSummary",
+        "PredictBatch",
+        "POST",
+        202,
+        asked=(_IDEMPOTENCY,),
+        errors=_TAKEN,
+        family="openai",
+        sent_back=("location", "idempotent-replayed"),
+    ),
     "jobs": Control(
         "List jobs",
         "The newest first; parts of a job are listed with `parent`." + _OWN,

@@ -20,6 +20,9 @@ TAGS = {
     "Jobs": "Work that outlives a request: hand it in, watch it, cancel it, and see what it died of.",
     "Files and batches": "OpenAI's files and batches, for every model.",
     "Webhooks": "Who is told when jobs end, and what became of it.",
+    "Models of one's own": "Models that run here, their versions and prompts.",
+    "Features": "What is known of users and other entities, and what requests were given.",
+    "Recordings": "Requests and answers kept for replay, where the configuration asks for it.",
     "Keys": "Keys, teams and users, and who changed them; these need an admin key.",
     "Usage": "What is left, and what was used: by whom, of what, and why so.",
     "Configuration": "For whoever runs Gatemill; these need an admin key.",
@@ -94,6 +97,33 @@ INFERENCE = {
         "anthropic",
         "CountRequest",
         "TokenCount",
+    ),
+    "predict": Inference(
+        "Classify texts",
+        "Labels for up to 256 texts, each with its confidence. `builtin/sentiment` needs nothing;"
+        " classifiers of your own have names like it. A text of more than 20,000 characters is refused,"
+        " or cut with `truncate: true`, and then the answer says so.",
+        "Gatemill",
+        "openai",
+        "PredictionRequest",
+        "PredictionList",
+    ),
+    "predict_text": Inference(
+        "Classify a text",
+        "The shortest way: one text in, one label out. Without `model`, `server.predict_model` answers.",
+        "Gatemill",
+        "openai",
+        "PredictTextRequest",
+        "PredictedText",
+    ),
+    "rerank": Inference(
+        "Rerank documents",
+        "The documents that answer a query best, in Cohere's and Jina's format. `builtin/lexical` needs"
+        " nothing and compares words.",
+        "Gatemill",
+        "openai",
+        "RerankRequest",
+        "Ranking",
     ),
     "inference": Inference(
         "Ask",

@@ -1,10 +1,39 @@
-"""What the document says of serving. Rule: a row for each route, in the order of the page."""
+"""What the document says of local models. Rule: a row for each route, in the order of the page."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from gatemill.edge.describe.control import Control, path_parameter
 
-if TYPE_CHECKING:
-    from gatemill.edge.describe.control import Control
+_TAG = "Models of one's own"
+_ADMIN = " Needs an admin key, and tells of the process that answers."
+_NAME = path_parameter(
+    "name", "Name of a model of [local], or of a version of the registry.", "minilm"
+)
 
-ROUTES: dict[str, Control] = {}
+ROUTES = {
+    "runners": Control(
+        "List the models that run here",
+        "Each with its state, its memory and who waits for it." + _ADMIN,
+        _TAG,
+        "RunnerList",
+    ),
+    "models_load": Control(
+        "Load a model",
+        "Answers when it is loaded and has answered a first request. Without it, a model is loaded by"
+        " the first request that needs it." + _ADMIN,
+        _TAG,
+        "Runner",
+        method="POST",
+        of=_NAME,
+        errors=(424, 501),
+    ),
+    "models_unload": Control(
+        "Unload a model",
+        "Answers when its last request is over and its memory is given back. The next request loads"
+        " it again." + _ADMIN,
+        _TAG,
+        "Runner",
+        method="POST",
+        of=_NAME,
+    ),
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatemill.edge.admin.clerk import Clerk
-from gatemill.edge.jobs import dead_letters, events, jobs, queues, responses, tasks
+from gatemill.edge.jobs import dead_letters, events, jobs, predictions, queues, responses, tasks
 from gatemill.edge.jobs.counter import Counter
 
 if TYPE_CHECKING:
@@ -22,5 +22,5 @@ __all__ = ["add"]
 def add(app: FastAPI, shown: Shown) -> None:
     """All routes of this package."""
     counter = Counter(Clerk(shown), shown)
-    for resource in (jobs, events, dead_letters, queues, responses, tasks):
+    for resource in (jobs, predictions, events, dead_letters, queues, responses, tasks):
         resource.add(app, counter)

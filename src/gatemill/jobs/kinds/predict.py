@@ -11,6 +11,7 @@ from gatemill.core.errors import InvalidValue
 from gatemill.core.job import LOW
 from gatemill.jobs.checking import Operation, check_model
 from gatemill.jobs.fanout import Fan, Kept, row, rows_of, tokens_of
+from gatemill.jobs.items import ITEMS_MAX, items_of
 
 if TYPE_CHECKING:
     from gatemill.core.call import Key
@@ -31,6 +32,9 @@ _FIELDS = {
     "completions": "prompt",
     "embeddings": "input",
     "inference": "text",
+    "predict": "input",
+    "predict_text": "text",
+    "rerank": "query",
     "responses": "input",
 }
 _messages = msgspec.json.Decoder(list[Raw])
@@ -40,11 +44,12 @@ class Args(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Items, and what to ask of each."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
-    # A text, or fields of a request; these go before those of `params`.
+    # A text, or fields of a request; these go before those of `params`. Or a file of them.
     items: Annotated[
         list[Annotated[str, Meta(min_length=1)] | dict[str, Raw]],
-        Meta(min_length=1, max_length=10_000),
-    ]
+        Meta(max_length=ITEMS_MAX),
+    ] = []
+    input_file_id: Annotated[str, Meta(max_length=200)] = ""
     operation: Operation = "chat"  # the format of the requests
     params: dict[str, Raw] = {}  # fields of every request; `messages` come before the item's
     template: Annotated[str, Meta(min_length=1, max_length=100_000)] | None = None
@@ -55,6 +60,10 @@ class Args(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def check(args: Args, key: Key, gateway: Gateway) -> None:
     """Raises ModelNotFound, and InvalidValue for a field that no item can be sent with."""
     check_model(gateway, key, args.model)
+    if bool(args.items) == bool(args.input_file_id):
+        raise InvalidValue(
+            "`items`: send 1 to 10000 of them, or a file by `input_file_id`.", param="items"
+        )
     if args.template is not None and not 1 <= args.template.count(MARK) <= _MARKS_MAX:
         raise InvalidValue(
             f"`template`: say where the item goes by writing {MARK} there, at most {_MARKS_MAX} times.",
@@ -68,14 +77,15 @@ def check(args: Args, key: Key, gateway: Gateway) -> None:
 
 async def run(ctx: Context, args: Args) -> Any:
     """`data` with the answer or the error of each item, in order; `usage`; and how many `failed`."""
-    fan = Fan(ctx, len(args.items), args.concurrency)
+    items = args.items or await items_of(ctx, args.input_file_id)
+    fan = Fan(ctx, len(items), args.concurrency)
 
     async def ask(index: int) -> Kept:
-        answer = await fan.ask(args.operation, _body(args, args.items[index]))
+        answer = await fan.ask(args.operation, _body(args, items[index]))
         usage = tokens_of(args.operation, answer)
         return Kept((row(index=index, output=Raw(answer)),), usage)
 
-    found = await fan.run(range(len(args.items)), "item.{}".format, ask, _failure)
+    found = await fan.run(range(len(items)), "item.{}".format, ask, _failure)
     return {"data": rows_of(found), "usage": fan.usage, "failed": fan.failed}
 
 

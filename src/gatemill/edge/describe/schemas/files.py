@@ -20,6 +20,7 @@ _WHEN = whole(f"When, {_UNIX}.", least=0)
 _ENDPOINTS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"),
     *("/v1/messages", "/v1/messages/count_tokens", "/api/v1/inference"),
+    *("/v1/predict", "/v1/rerank"),
 )
 _EXPIRY = asked(
     "When it ends.",

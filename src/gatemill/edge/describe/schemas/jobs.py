@@ -82,6 +82,7 @@ _WHOLE: dict[str, Json] = {
 _LETTERS = string("Only those.")
 _STATUS = word("Celery's words.", "PENDING", "RETRY", "STARTED", "SUCCESS", "FAILURE", "REVOKED")
 _OPERATIONS = ("chat", "completions", "embeddings", "inference", "messages", "responses")
+_OPERATIONS += ("predict", "predict_text", "rerank")
 _SINCE: Json = either("Made since then, as in the query.", [{"type": "number"}, {"type": "string"}])
 
 SCHEMAS: dict[str, Json] = {
@@ -229,14 +230,15 @@ SCHEMAS: dict[str, Json] = {
             "Many questions for one model. Other fields are refused.",
             {
                 "model": string("The model.", least=1),
+            },
+            {
                 "items": array(
                     "Texts, or objects with fields of their request.",
                     {"anyOf": [{"type": "string"}, {"type": "object"}]},
                     least=1,
                     most=10_000,
                 ),
-            },
-            {
+                "input_file_id": string("Instead of them: a file with one in each line."),
                 "operation": word("What each item is for; chat by default.", *_OPERATIONS),
                 "params": mapping("Fields of every request."),
                 "template": string("Text with `{item}` in it."),

@@ -1,0 +1,1 @@
+"""Vector stores, their documents and chunks, in either database. Rule: owner and store stand in every query."""

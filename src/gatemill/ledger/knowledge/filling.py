@@ -1,0 +1,190 @@
+"""Passages and vectors on their way in. Rule: functions of an open database; the caller has the transaction.
+
+Whoever was faster wins: a document that was cancelled, deleted or added anew takes no more passages,
+and vectors of an embedder that the store has left behind are refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gatemill.core.errors import InvalidValue
+from gatemill.ledger import queries
+from gatemill.ledger.knowledge import documents, stores
+from gatemill.ledger.knowledge.engines import VectorRow
+from gatemill.ledger.knowledge.rows import COMPLETED, Embedder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gatemill.ledger.database import Database
+    from gatemill.ledger.knowledge.engines import Engine
+    from gatemill.ledger.knowledge.rows import Document, Store
+
+DROP_VECTORS = 500  # in one transaction
+_FLOAT_BYTES = 4
+_SQL = queries.load("knowledge")
+
+
+class Outdated(Exception):
+    """The store has another embedder by now: the vectors at hand are of no use."""
+
+
+class Passage(Struct, frozen=True):
+    """text[start:end] of a document, about to be stored."""
+
+    start: int
+    end: int
+    text: str
+    vector: bytes = b""  # of length 1; b"": the store has none
+
+
+class Bare(Struct, frozen=True):
+    """A passage that has no vector of some generation yet."""
+
+    number: int
+    document: int
+    text: str
+
+
+def add(
+    database: Database,
+    engine: Engine,
+    document: Document,
+    store: Store,
+    passages: Sequence[Passage],
+    now_s: float,
+) -> bool:
+    """The passages stand behind those that were there; False: the document takes none any more.
+
+    Raises Outdated, NotFound, and InvalidValue for vectors of another length than the store's.
+    """
+    current = _current(database, store)
+    if not database.rows(_SQL["lock_document"], {"number": document.number}):
+        return False
+    first = documents.take(database, "chunk", len(passages))
+    before = int(database.rows(_SQL["lock_document"], {"number": document.number})[0]["chunks"])
+    rows = [
+        (first + at, store.id, document.number, before + at, one.start, one.end, one.text)
+        for at, one in enumerate(passages)
+    ]
+    database.run_many(_SQL["add_chunk"], rows)
+    engine.add_words(database, [(row[0], row[6], store.id) for row in rows])
+    dimensions = _dimensions(passages, current) if passages else 0
+    if dimensions:
+        learned = {"id": store.id, "dimensions": dimensions}
+        database.run(_SQL["learn_dimensions"], learned)
+        vectors = [
+            VectorRow(
+                first + at, store.generation, store.id, document.number, dimensions, one.vector
+            )
+            for at, one in enumerate(passages)
+        ]
+        engine.add_vectors(database, vectors)
+    size = sum(len(one.text.encode()) + len(one.vector) for one in passages)
+    grown = {"number": document.number, "chunks": len(passages), "bytes": size, "now_s": now_s}
+    database.run(_SQL["grow_document"], grown)
+    return True
+
+
+def complete(database: Database, document: Document, store: Store, now_s: float) -> bool:
+    """The document can be found from now on; as `add`."""
+    stores.lock(database, store.id, store.owner)
+    _current(database, store)
+    if not documents.end(database, document.number, status=COMPLETED, now_s=now_s):
+        return False
+    database.run(_SQL["revise_store"], {"id": store.id, "now_s": now_s})
+    return True
+
+
+def empty_some(database: Database, engine: Engine, document: Document, now_s: float) -> bool:
+    """Some passages of a document are deleted that is read in anew; False: that were all."""
+    more = documents.drop_some(database, engine, document.number)
+    database.run(_SQL["empty_document"], {"number": document.number, "now_s": now_s})
+    return more
+
+
+def without_vector(
+    database: Database, store: Store, generation: int, above: int, limit: int
+) -> list[Bare]:
+    """Passages that have no vector of this generation."""
+    wanted = {"store_id": store.id, "generation": generation, "above": above, "limit": limit}
+    return [Bare(**row) for row in database.rows(_SQL["without_vector"], wanted)]
+
+
+def add_vectors(
+    database: Database, engine: Engine, store: Store, generation: int, rows: Sequence[tuple[Bare, bytes]]
+) -> None:
+    """Vectors of a generation that no search uses yet. Raises Outdated, NotFound."""
+    _current(database, store)
+    made = [
+        VectorRow(
+            bare.number, generation, store.id, bare.document, len(vector) // _FLOAT_BYTES, vector
+        )
+        for bare, vector in rows
+    ]
+    engine.add_vectors(database, made)
+
+
+def switch(database: Database, store: Store, embedder: Embedder) -> bool:
+    """Searches use the next generation; False: it lacks vectors of documents that came meanwhile.
+
+    Raises Outdated, NotFound.
+    """
+    stores.lock(database, store.id, store.owner)
+    _current(database, store)
+    generation = store.generation + 1
+    if without_vector(database, store, generation, 0, 1):
+        return False
+    stores.switch(database, store, embedder, generation)
+    return True
+
+
+def drop_generations(database: Database, store: Store, generation: int) -> bool:
+    """Some vectors older than this generation are deleted; False: that were all."""
+    few = {"store_id": store.id, "generation": generation, "limit": DROP_VECTORS}
+    return database.run(_SQL["drop_generations"], few) > 0
+
+
+def _current(database: Database, store: Store) -> Store:
+    current = stores.read(database, store.id, store.owner)
+    if current.generation != store.generation:
+        raise Outdated
+    return current
+
+
+def _dimensions(passages: Sequence[Passage], store: Store) -> int:
+    lengths = {len(one.vector) // _FLOAT_BYTES for one in passages}
+    if lengths == {0}:
+        return 0
+    known = store.embedder.dimensions
+    if len(lengths) > 1 or (known and lengths != {known}):
+        raise InvalidValue(
+            f"The embedding model {store.embedder.model} gave vectors of {max(lengths)} numbers; those"
+            f" of this store have {known}. Embed the store anew with the job documents.reembed.",
+            param="embedding_model",
+        )
+    return lengths.pop()
+
+
+def text_of(database: Database, document: Document, chunks_read: int) -> str:
+    """The text of a document, from its passages; what stood between them were spaces."""
+    parts: list[str] = []
+    at = first = 0
+    while rows := _passages(database, document.number, first, chunks_read):
+        for row in rows:
+            if row["start_at"] > at:
+                parts.append("\n" * min(2, row["start_at"] - at) + " " * (row["start_at"] - at - 2))
+                at = row["start_at"]
+            if row["end_at"] > at:
+                parts.append(row["text"][at - row["start_at"] :])
+                at = row["end_at"]
+        first = rows[-1]["ordinal"] + 1
+    return "".join(parts)
+
+
+def _passages(database: Database, number: int, first: int, limit: int) -> list[dict[str, Any]]:
+    wanted = {"document": number, "first": first, "limit": limit}
+    return database.rows(_SQL["document_chunks"], wanted)

@@ -1,0 +1,165 @@
+"""Inputs that wait for a thread are computed together, with others of about their length.
+
+Rule: nothing waits for company unless it is told to; a queue has an end; every failure reaches
+whoever waits. Measured: first come, first served loses half to padding, a timer half for a lone
+caller (bench/serving.py compares).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec import Struct
+
+from gatemill.core.errors import InternalError, Overloaded
+from gatemill.core.tasks import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+
+    from gatemill.observe.metrics import Histogram
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+NEAR = 0.2  # lengths that differ by so much at most share a batch
+LOOK_MAX = 256  # of those that wait, among which neighbours are looked for
+_BUSY_RETRY_S = 1.0
+_LEAVING = "This model is being unloaded."
+
+
+class Batching(Struct, frozen=True):
+    """How inputs share the threads."""
+
+    workers: int  # batches computed at once
+    batch_max: int = 16  # inputs
+    batch_tokens: int = 4096  # of a batch, padding included; one input may have more
+    batch_wait_s: float = 0.0  # how long a free thread waits for company; for GPUs
+    waiting_max: int = 1024  # inputs; a single request may have more when nothing waits
+
+
+class _Waiting(Struct, Generic[In, Out], eq=False):
+    input: In
+    length: int
+    output: asyncio.Future[Out]
+
+
+class Batcher(Generic[In, Out]):
+    """One for each model."""
+
+    def __init__(
+        self,
+        compute: Callable[[Sequence[In]], Sequence[Out]],
+        threads: Executor,
+        batching: Batching,
+        sizes: Histogram,
+    ) -> None:
+        """`compute` runs in `threads`, and gives an output for each input."""
+        self._compute = compute
+        self._threads = threads
+        self._batching = batching
+        self._sizes = sizes
+        self._queue: deque[_Waiting[In, Out]] = deque()  # the oldest first
+        self._working = 0  # tasks of _work, at most batching.workers
+        self._computing = 0  # of these, how many have a batch
+
+    @property
+    def waiting(self) -> int:
+        """Inputs that no thread has taken yet."""
+        return len(self._queue)
+
+    async def run(self, inputs: Sequence[In], lengths: Sequence[int]) -> list[Out]:
+        """An output for each input. Raises Overloaded, and whatever computing raised."""
+        waiting = len(self._queue)
+        if waiting and waiting + len(inputs) > self._batching.waiting_max:
+            raise Overloaded(
+                "This model's queue is full. Retry later.", retry_after_s=_BUSY_RETRY_S
+            )
+        loop = asyncio.get_running_loop()
+        each: list[_Waiting[In, Out]] = [
+            _Waiting(one, length, loop.create_future())
+            for one, length in zip(inputs, lengths, strict=True)
+        ]
+        self._queue.extend(each)
+        while self._working < min(self._batching.workers, len(self._queue)):
+            self._working += 1
+            spawn(self._work(), "batcher")
+        return await asyncio.gather(*(one.output for one in each))
+
+    def close(self) -> None:
+        """Nobody waits any more: what no thread has taken fails."""
+        while self._queue:
+            one = self._queue.popleft()
+            if not one.output.done():
+                one.output.set_exception(InternalError(_LEAVING))
+
+    async def _work(self) -> None:
+        try:
+            while self._queue:
+                if self._batching.batch_wait_s and len(self._queue) < self._batching.batch_max:
+                    await asyncio.sleep(self._batching.batch_wait_s)
+                if batch := self._take():
+                    await self._run(batch)
+        finally:
+            self._working -= 1
+
+    async def _run(self, batch: list[_Waiting[In, Out]]) -> None:
+        self._sizes.observe(len(batch))
+        inputs = [one.input for one in batch]
+        done = asyncio.get_running_loop().run_in_executor(self._threads, self._compute, inputs)
+        self._computing += 1
+        try:
+            await asyncio.wait((done,))
+        finally:  # also when this task is cancelled: nobody waits for ever
+            self._computing -= 1
+            _hand_out(batch, done)
+
+    def _take(self) -> list[_Waiting[In, Out]]:
+        """The oldest, and those that wait with about its length; none where all callers have gone."""
+        queue, batching = self._queue, self._batching
+        while queue and queue[0].output.done():
+            queue.popleft()
+        if not queue:
+            return []
+        # What waits is shared among the threads that are free, as this one is.
+        free = batching.workers - self._computing
+        count_max = min(batching.batch_max, -(-len(queue) // free))
+        batch = [queue.popleft()]
+        first = longest = batch[0].length
+        passed: list[_Waiting[In, Out]] = []
+        for one in list(islice(queue, LOOK_MAX)):
+            if len(batch) >= count_max:
+                break
+            queue.popleft()
+            if one.output.done():
+                continue
+            reach = max(longest, one.length)
+            is_near = abs(one.length - first) <= NEAR * first
+            if is_near and reach * (len(batch) + 1) <= batching.batch_tokens:
+                batch.append(one)
+                longest = reach
+            else:
+                passed.append(one)
+        queue.extendleft(reversed(passed))
+        return batch
+
+
+def _hand_out(batch: list[_Waiting[In, Out]], done: asyncio.Future[Sequence[Out]]) -> None:
+    error: BaseException | None = None
+    outputs: Sequence[Out] = ()
+    if not done.done() or done.cancelled():
+        error = InternalError(_LEAVING)
+    elif (error := done.exception()) is None:
+        outputs = done.result()
+        if len(outputs) != len(batch):
+            error = InternalError("The model has lost an answer. This is our fault.")
+    for index, one in enumerate(batch):
+        if one.output.done():  # its caller has gone
+            continue
+        if error is not None:
+            one.output.set_exception(error)
+        else:
+            one.output.set_result(outputs[index])

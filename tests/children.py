@@ -1,0 +1,75 @@
+"""Children for tests: the fake provider as a local model's command, and tools to load it with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gatemill.core.clock import SystemClock
+from gatemill.core.model import ModelSpec
+from gatemill.local.parts import Tools
+from gatemill.observe.metrics import Histogram
+
+if TYPE_CHECKING:
+    from gatemill.core.ports import Incoming, Outgoing
+
+FAKE = (sys.executable, "-m", "gatemill", "fake-provider", "--port", "{port}")
+PATIENCE_S = 30.0
+
+
+def spec(name: str = "fake", command: tuple[str, ...] = FAKE, **options: Any) -> ModelSpec:
+    """A model that the fake provider answers for."""
+    given = {"command": list(command), "health": "/livez", "stop_timeout_s": 2.0, **options}
+    return ModelSpec(name=name, task="generate", engine="command", options=given)
+
+
+def tools(data_dir: Path) -> Tools:
+    """Tools that grant everything."""
+    pool = ThreadPoolExecutor(1)
+
+    async def folder(wanted: ModelSpec) -> Path:
+        return Path(wanted.source.removeprefix("file:"))
+
+    async def reserve(_wanted: ModelSpec, _bytes: int) -> None:
+        return None
+
+    async def ask(_provider: str, _out: Outgoing) -> Incoming:
+        raise AssertionError("a child asks nobody")
+
+    return Tools(
+        clock=SystemClock(),
+        data_dir=data_dir,
+        workers=1,
+        compute=pool,
+        files=pool,
+        folder=folder,
+        reserve=reserve,
+        ask=ask,
+        batches=lambda _name: Histogram("batches", "", (1,)),
+    )
+
+
+def kill(pid: int | None) -> None:
+    """As the system does it when memory is short."""
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def lives(pid: int) -> bool:
+    """The process is there, and more than a name in the table."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def until(true: Any) -> None:
+    """Returns when the condition holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():
+            await asyncio.sleep(0.02)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import msgspec
+import pytest
+
+from children import FAKE, kill, lives, spec, tools, until
+from gatemill.core.call import Timeouts
+from gatemill.core.errors import (
+    ModelLoadFailed,
+    UpstreamInterrupted,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gatemill.local.runtimes import command
+from gatemill.local.sharing import Place
+from transports import PATIENT, Remembered, ask, chat, failure, opened, soon, streamed
+
+
+@pytest.fixture
+async def loaded(tmp_path):
+    """Loads children, and unloads them."""
+    made = []
+
+    async def load(**options):
+        child = await command.load(spec(**options), tools(tmp_path))
+        made.append(child)
+        return child
+
+    yield load
+    for child in made:
+        await child.close()
+
+
+async def test_a_command_answers_under_the_name_that_it_knows(loaded):
+    child = await loaded(served_name="known")
+    answer = await ask(child, chat("fake"))
+    assert answer.status == 200
+    assert msgspec.json.decode(answer.body)["model"] == "known"
+    assert lives(child.pid)
+    assert child.memory_bytes > 1 << 20
+
+
+async def test_a_stream_whose_child_is_killed_ends_once_and_the_next_request_is_answered(loaded):
+    child = await loaded(served_name="fake+slow=0.2")
+    first = child.pid
+    sink = Remembered()
+    source = await opened(child, streamed("fake"))
+    source.attach(sink)
+    await sink.until(lambda: b"content" in sink.data)
+    kill(first)
+    assert isinstance(await sink.end(), UpstreamInterrupted)
+    await until(lambda: child.restarts == 1)
+    answer = await ask(child, chat("fake"))  # waits for the next child
+    assert answer.status == 200
+    assert child.pid not in (None, first)
+
+
+async def test_unloading_ends_the_child_and_what_it_has_started(tmp_path):
+    script = tmp_path / "two.sh"
+    script.write_text(f"sleep 600 & echo $! > {tmp_path}/other; exec \"$@\"\n")
+    child = await command.load(spec(command=("sh", str(script), *FAKE)), tools(tmp_path))
+    pid, other = child.pid, int((tmp_path / "other").read_text())
+    assert lives(other)
+    await child.close()
+    assert not lives(pid)
+    await until(lambda: not lives(other))
+    assert isinstance(await failure(ask(child, chat("fake"))), UpstreamUnreachable)
+
+
+async def test_a_command_that_ends_at_once_tells_its_last_words(loaded):
+    script = "import sys; print('{port}'); sys.exit('out of memory: sk-123456789')"
+    with pytest.raises(ModelLoadFailed, match=r"with code 1. .* out of memory: \[redacted\]"):
+        await loaded(command=(sys.executable, "-c", script))
+
+
+async def test_a_command_that_cannot_be_run_says_so(loaded):
+    with pytest.raises(ModelLoadFailed, match="cannot run 'no-such-command': No such file"):
+        await loaded(command=("no-such-command", "{port}"))
+
+
+async def test_a_command_that_never_answers_is_ended(loaded):
+    with pytest.raises(ModelLoadFailed, match="not ready within 0.3 s"):
+        await loaded(command=("sleep", "600", "{port}"), start_timeout_s=0.3)
+
+
+async def test_a_command_without_a_port_is_refused(loaded):
+    with pytest.raises(ModelLoadFailed, match="needs `command`, with {port}"):
+        await loaded(command=("sleep", "600"))
+
+
+async def test_a_child_that_does_not_start_again_fails_requests_at_once(loaded, tmp_path):
+    flag = tmp_path / "gone"
+    child = await loaded(command=("sh", "-c", f'[ -e {flag} ] || exec "$@"', "sh", *FAKE))
+    flag.touch()
+    kill(child.pid)
+    await until(lambda: "did not start" in child.error)
+    assert isinstance(await failure(ask(child, chat("fake"))), UpstreamUnreachable)
+    flag.unlink()
+    await until(lambda: not child.error)
+    assert (await ask(child, chat("fake"))).status == 200
+
+
+async def test_a_request_waits_for_a_starting_child_as_long_as_for_a_first_byte(loaded, tmp_path):
+    flag = tmp_path / "slow"
+    child = await loaded(command=("sh", "-c", f'[ -e {flag} ] && sleep 9; exec "$@"', "sh", *FAKE))
+    flag.touch()
+    kill(child.pid)
+    await until(lambda: child.pid is None)
+    hasty = Timeouts(connect_s=1, first_token_s=0.1, between_chunks_s=1, total_s=2)
+    assert isinstance(await failure(ask(child, chat("fake"), hasty)), UpstreamTimeout)
+
+
+async def test_two_processes_share_one_child_and_the_second_takes_over(loaded):
+    first = await loaded()
+    second = await loaded()
+    assert first.pid is not None
+    assert second.pid is None
+    assert (await ask(second, chat("fake"))).status == 200
+    await first.close()
+    error = await failure(second.exchange(chat("fake"), PATIENT, soon()))
+    assert isinstance(error, UpstreamUnreachable)
+    assert (await ask(second, chat("fake"))).status == 200
+    assert lives(second.pid)
+
+
+async def test_loading_that_is_called_off_leaves_nothing(tmp_path):
+    script = f"echo $$ > {tmp_path}/pid; exec sleep 600 # {{port}}"
+    task = asyncio.ensure_future(
+        command.load(spec(command=("sh", "-c", script)), tools(tmp_path))
+    )
+    await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    task.cancel()
+    await asyncio.wait([task])
+    assert not lives(int((tmp_path / "pid").read_text()))
+    place = Place(tmp_path / "runners", spec(command=("sh", "-c", script)))
+    assert place.take()
+    place.release()
