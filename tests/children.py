@@ -16,6 +16,8 @@ from gatemill.local.parts import Tools
 from gatemill.observe.metrics import Histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gatemill.core.ports import Incoming, Outgoing
 
 FAKE = (sys.executable, "-m", "gatemill", "fake-provider", "--port", "{port}")
@@ -41,6 +43,9 @@ def tools(data_dir: Path) -> Tools:
     async def ask(_provider: str, _out: Outgoing) -> Incoming:
         raise AssertionError("a child asks nobody")
 
+    async def embed(_model: str, _texts: Sequence[str]) -> list[list[float]]:
+        raise AssertionError("a child needs no vectors")
+
     return Tools(
         clock=SystemClock(),
         data_dir=data_dir,
@@ -50,6 +55,7 @@ def tools(data_dir: Path) -> Tools:
         folder=folder,
         reserve=reserve,
         ask=ask,
+        embed=embed,
         batches=lambda _name: Histogram("batches", "", (1,)),
     )
 
@@ -71,5 +77,7 @@ def lives(pid: int) -> bool:
 async def until(true: Any) -> None:
     """Returns when the condition holds."""
     async with asyncio.timeout(PATIENCE_S):
-        while not true():
+        while True:
+            if true():
+                return
             await asyncio.sleep(0.02)

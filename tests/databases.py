@@ -6,22 +6,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pgvector_service
 import postgres_service
 from gatemill.ledger import queries
 from gatemill.ledger.database import Database
 from gatemill.ledger.place import Place
 
 KINDS = ("sqlite", "postgres")
-MADE_S = 1_000_000.0
+PGVECTOR = "pgvector"  # a third kind, for what searches vectors
+MADE_S = postgres_service.MADE_S
 
 
 @contextmanager
-def empty(kind: str, folder: Path) -> Iterator[Place]:
-    """A place with an empty database, for as long as the block."""
+def empty(kind: str, folder: Path, *, bare: bool = False) -> Iterator[Place]:
+    """A place with a database in which nothing is, for as long as the block.
+
+    On Postgres it has the present schema already, unless it is to be `bare`.
+    """
     if kind == "sqlite":
         yield Place(path=folder / "gatemill.db")
         return
-    with postgres_service.database() as url:
+    if kind == PGVECTOR:
+        database = pgvector_service.database
+    else:
+        database = postgres_service.database if bare else postgres_service.cleared
+    with database() as url:
         yield Place(url=url)
 
 

@@ -8,6 +8,7 @@ there `before` it and is taken away `after` it; the ids there are made up, and s
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import urllib.error
 import urllib.request
@@ -72,6 +73,7 @@ _VOLATILE = (
 )
 _ANSWER_S_MAX = 30.0
 _BOUNDARY = "gatemill-example"
+_stages = itertools.count()
 
 
 class Answer(NamedTuple):
@@ -121,6 +123,8 @@ class Stage:
     def __init__(self, running: Running) -> None:
         self._running = running
         self._names = {"adm1n00001": running.key.split("-")[1]}
+        # Numbers of versions are never given out twice, so each stage has a name of its own.
+        self._names["mood-demo"] = f"mood-{next(_stages)}-demo"
         self._secrets = {"": running.key}
 
     def real(self, text: str) -> str:

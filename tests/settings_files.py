@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
+from gatemill.local.builtin.cards import CARDS
 from gatemill.settings import ConfigErrors, Loaded, load
+
+# What is always there.
+OWN = ["builtin", "local"]
+OWN_MODELS = [f"builtin/{name}" for name in CARDS]
 
 
 def loaded(folder: Path, text: str, environ: dict[str, str] | None = None, **flags: Any) -> Loaded:

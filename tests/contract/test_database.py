@@ -25,6 +25,13 @@ SET_FACT = SCHEMA["set_fact"]
 STARTERS = 6
 
 
+@pytest.fixture(params=databases.KINDS)
+def bare(request, tmp_path):
+    """A place without a schema."""
+    with databases.empty(request.param, tmp_path, bare=True) as found:
+        yield found
+
+
 @pytest.fixture
 def database(place):
     with databases.migrated(place) as opened:
@@ -59,8 +66,8 @@ def test_migrating_again_changes_nothing(database):
     assert {row["applied_s"] for row in database.rows(READ_MIGRATIONS)} == {databases.MADE_S}
 
 
-def test_an_older_schema_gets_the_missing_steps_only(place):
-    opened = place.open(writes=True)
+def test_an_older_schema_gets_the_missing_steps_only(bare):
+    opened = bare.open(writes=True)
     assert opened.migrate(STEPS[:1], now_s=1.0) == 1
     assert "teams" not in opened.tables()
     assert opened.migrate(STEPS, now_s=2.0) == NEWEST
@@ -85,21 +92,21 @@ def test_a_step_that_fails_leaves_nothing_behind(database):
     assert "later" not in database.tables()
 
 
-def test_processes_that_start_together_migrate_once(place):
+def test_processes_that_start_together_migrate_once(bare):
     together = Barrier(STARTERS)
 
     def start(number):
-        opened = place.open(writes=True)
+        opened = bare.open(writes=True)
         try:
             together.wait(30.0)
             return opened.migrate(STEPS, now_s=float(number))
         finally:
             opened.close()
 
-    place.open(writes=True).close()  # two that make an SQLite file at once are kept apart elsewhere
+    bare.open(writes=True).close()  # two that make an SQLite file at once are kept apart elsewhere
     with ThreadPoolExecutor(STARTERS) as threads:
         assert set(threads.map(start, range(STARTERS))) == {NEWEST}
-    reader = place.open(writes=False)
+    reader = bare.open(writes=False)
     assert len(reader.rows(READ_MIGRATIONS)) == NEWEST
     reader.close()
 

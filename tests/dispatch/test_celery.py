@@ -15,18 +15,21 @@ END_S = 60.0
 BROKERS = ("celery-redis", "celery-rabbitmq")
 
 
-@pytest.fixture(params=BROKERS)
-def place(request, tmp_path):
-    with joined(tmp_path, request.param, workers=1, slots=2) as found:
-        yield found
+@pytest.mark.parametrize("broker", BROKERS)
+def test_a_worker_of_celerys_own_command_is_what_its_users_know(tmp_path, broker):
+    with joined(tmp_path, broker, workers=1, slots=2) as place:
+        site = place.site
+        results_are_read_and_jobs_revoked_by_a_program_that_knows_only_celery(site)
+        a_dead_letter_is_a_task_that_failed(site)
+        celery_inspects_the_worker_and_calls_jobs_off(site)
+        on_sigterm_a_worker_ends_what_it_has_and_takes_no_more(site)
 
 
 def state(site, job_id) -> str:
     return site.ask("GET", f"/v1/jobs/{job_id}")["state"]
 
 
-def test_results_are_read_and_jobs_revoked_by_a_program_that_knows_only_celery(place):
-    site = place.site
+def results_are_read_and_jobs_revoked_by_a_program_that_knows_only_celery(site):
     ids = {"done": site.submit({})}
     until(lambda: state(site, ids["done"]) == "succeeded", END_S, "it is done")
     ids["runs"] = site.submit({"seconds": 60.0})
@@ -67,8 +70,7 @@ print(json.dumps({{
     assert {state(site, ids["runs"]), state(site, ids["waits"])} == {"cancelled"}
 
 
-def test_a_dead_letter_is_a_task_that_failed(place):
-    site = place.site
+def a_dead_letter_is_a_task_that_failed(site):
     job_id = site.submit({}, kind="no_luck")
     until(lambda: state(site, job_id) == "dead", END_S, "it is dead")
     said = celery_process.asked(
@@ -84,8 +86,7 @@ except Exception as error:
     assert said == ["FAILURE", "JobFailed", "no_luck: It was not to be.", True]
 
 
-def test_on_sigterm_a_worker_ends_what_it_has_and_takes_no_more(place):
-    site = place.site
+def on_sigterm_a_worker_ends_what_it_has_and_takes_no_more(site):
     ids = [site.submit({"seconds": 2.0}) for _ in range(4)]
     until(lambda: state(site, ids[0]) == "running", END_S, "the worker is busy")
     site.signal(1, signal.SIGTERM)
@@ -98,8 +99,7 @@ def test_on_sigterm_a_worker_ends_what_it_has_and_takes_no_more(place):
     assert [len(each) for each in attempts] == [1, 1, 1, 1]
 
 
-def test_celery_inspects_the_worker_and_calls_jobs_off(place):
-    site = place.site
+def celery_inspects_the_worker_and_calls_jobs_off(site):
     job_id = site.submit({"seconds": 60.0})
     until(lambda: state(site, job_id) == "running", END_S, "it runs")
     assert job_id in celery_process.command(site, "inspect", "active")

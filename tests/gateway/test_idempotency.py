@@ -271,7 +271,7 @@ async def test_answers_survive_a_restart(desk):
 
 def test_counting_tokens_costs_nothing_and_needs_no_key():
     assert "count_tokens" not in SPENDING
-    assert len(SPENDING) == 6
+    assert len(SPENDING) == 9
 
 
 # --- Streams --------------------------------------------------------------------------------------------

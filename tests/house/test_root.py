@@ -11,6 +11,8 @@ from gatemill import __version__, house
 from gatemill.core.call import Timeouts
 from gatemill.core.clock import FakeClock
 from gatemill.house import providers, root
+from gatemill.local.builtin.engine import Builtins
+from gatemill.local.shelf import Shelf
 from gatemill.providers import anthropic, openai
 from gatemill.upstream.inline import Inline
 from gatemill.upstream.pool import Pool
@@ -76,7 +78,8 @@ async def test_each_kind_of_provider_has_its_transport(tmp_path):
     text = THREE + '[providers.far]\nkind = "openai"\nproxy = "http://127.0.0.1:3128"\n'
     async with built(tmp_path, text) as made:
         kinds = {name: type(transport) for name, transport in made.transports.items()}
-    assert kinds == {"openai": Pool, "claude": Pool, "echo": Inline, "far": Proxied}
+    own = {"builtin": Builtins, "local": Shelf}
+    assert kinds == {"openai": Pool, "claude": Pool, "echo": Inline, "far": Proxied, **own}
 
 
 async def test_echo_answers_in_this_process_for_nothing(tmp_path):
@@ -348,7 +351,7 @@ async def test_limits_reach_the_gateway(tmp_path):
 async def test_every_surface_is_there_under_its_name(tmp_path):
     async with built(tmp_path) as made:
         assert {name: one.NAME for name, one in made.gateway.surfaces.items()} == {
-            name: name for name in root.SURFACES
+            name: name for name in (*root.SURFACES, "predict_text")
         }
 
 

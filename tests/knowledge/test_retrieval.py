@@ -10,7 +10,9 @@ from gatemill.core.errors import (
     BudgetSpent,
     InvalidValue,
     MissingParameter,
+    ModelNotFound,
     RateLimited,
+    UnsupportedOperation,
     UpstreamBadReply,
     UpstreamTimeout,
 )
@@ -217,6 +219,14 @@ async def test_without_its_reranker_a_search_keeps_its_order(answer: Any):
     assert names(found) == ["cat"]
     assert found.degraded[0].startswith("reranker: upstream_")
     assert search.degraded == {("reranker",): 1}
+
+
+@pytest.mark.parametrize("error", [ModelNotFound("no"), UnsupportedOperation("it chats")])
+async def test_a_rerank_model_that_is_none_is_the_callers_mistake(error: Exception):
+    with pytest.raises(type(error)) as refused:
+        asker = Models(rerank=failing(error))
+        await run(shelf(), store(), asker, rerank=Rerank("model", "r"))
+    assert refused.value.param == "rerank.model"
 
 
 async def test_nothing_found_is_not_reranked():

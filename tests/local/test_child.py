@@ -60,7 +60,7 @@ async def test_a_stream_whose_child_is_killed_ends_once_and_the_next_request_is_
 
 async def test_unloading_ends_the_child_and_what_it_has_started(tmp_path):
     script = tmp_path / "two.sh"
-    script.write_text(f"sleep 600 & echo $! > {tmp_path}/other; exec \"$@\"\n")
+    script.write_text(f'sleep 600 & echo $! > {tmp_path}/other; exec "$@"\n')
     child = await command.load(spec(command=("sh", str(script), *FAKE)), tools(tmp_path))
     pid, other = child.pid, int((tmp_path / "other").read_text())
     assert lives(other)
@@ -82,12 +82,12 @@ async def test_a_command_that_cannot_be_run_says_so(loaded):
 
 
 async def test_a_command_that_never_answers_is_ended(loaded):
-    with pytest.raises(ModelLoadFailed, match="not ready within 0.3 s"):
+    with pytest.raises(ModelLoadFailed, match=r"not ready within 0\.3 s"):
         await loaded(command=("sleep", "600", "{port}"), start_timeout_s=0.3)
 
 
 async def test_a_command_without_a_port_is_refused(loaded):
-    with pytest.raises(ModelLoadFailed, match="needs `command`, with {port}"):
+    with pytest.raises(ModelLoadFailed, match=r"needs `command`, with \{port\}"):
         await loaded(command=("sleep", "600"))
 
 
@@ -128,9 +128,7 @@ async def test_two_processes_share_one_child_and_the_second_takes_over(loaded):
 
 async def test_loading_that_is_called_off_leaves_nothing(tmp_path):
     script = f"echo $$ > {tmp_path}/pid; exec sleep 600 # {{port}}"
-    task = asyncio.ensure_future(
-        command.load(spec(command=("sh", "-c", script)), tools(tmp_path))
-    )
+    task = asyncio.ensure_future(command.load(spec(command=("sh", "-c", script)), tools(tmp_path)))
     await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     task.cancel()
     await asyncio.wait([task])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from settings_files import loaded, refused
+from settings_files import OWN_MODELS, loaded, refused
 
 ECHO = '[providers.e]\nkind = "echo"\n'
 
@@ -26,12 +26,12 @@ def test_a_circle_of_fallbacks_is_reported_once_where_it_closes(tmp_path: Path) 
 
 def test_shared_fallbacks_are_no_circle(tmp_path: Path) -> None:
     text = models(a='["b", "c"]', b='["d"]', c='["d"]', d="[]")
-    assert set(loaded(tmp_path, text).settings.models) == {"a", "b", "c", "d", "echo"}
+    assert set(loaded(tmp_path, text).settings.models) == {"a", "b", "c", "d", "echo", *OWN_MODELS}
 
 
 def test_a_long_chain_of_fallbacks_is_fine(tmp_path: Path) -> None:
     chain = {f"m{i}": f'["m{i + 1}"]' for i in range(1500)}
-    assert len(loaded(tmp_path, models(**chain, m1500="[]")).settings.models) == 1502
+    assert len(loaded(tmp_path, models(**chain, m1500="[]")).settings.models) == 1502 + len(OWN_MODELS)
 
 
 def test_a_fallback_is_a_configured_model_and_no_pattern(tmp_path: Path) -> None:

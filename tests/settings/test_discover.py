@@ -7,7 +7,7 @@ import pytest
 
 from gatemill.settings import Loaded, load
 from gatemill.settings.probe import Listed
-from settings_files import loaded, refused
+from settings_files import OWN, OWN_MODELS, loaded, refused
 
 
 def found(environ: dict[str, str], folder: Path, text: str = "") -> Loaded:
@@ -21,7 +21,7 @@ def key_of(result: Loaded, name: str) -> str | None:
 
 def test_a_key_in_the_environment_brings_the_provider_and_its_model_names(tmp_path: Path) -> None:
     result = found({"OPENAI_API_KEY": " sk-1 ", "GOOGLE_API_KEY": "g"}, tmp_path)
-    assert list(result.settings.providers) == ["openai", "gemini", "echo"]
+    assert list(result.settings.providers) == ["openai", "gemini", "echo", *OWN]
     assert key_of(result, "openai") == "sk-1"
     assert key_of(result, "gemini") == "g"
     assert result.settings.models["gpt-*"].targets[0].model == "*"
@@ -40,7 +40,7 @@ def test_hints_name_the_variable_that_would_bring_more(tmp_path: Path) -> None:
 def test_a_vendor_without_typical_names_is_reached_directly(tmp_path: Path) -> None:
     result = found({"GROQ_API_KEY": "x"}, tmp_path)
     assert "groq" in result.settings.providers
-    assert list(result.settings.models) == ["echo"]
+    assert list(result.settings.models) == ["echo", *OWN_MODELS]
 
 
 def test_the_base_url_of_the_environment_is_respected(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_azure_needs_its_url_from_the_file(tmp_path: Path) -> None:
 def test_what_the_file_configures_is_not_added_again(tmp_path: Path) -> None:
     text = '[providers.mine]\nkind = "openai"\napi_key = "k"\n[models.a]\ntargets = ["mine/x"]\n'
     result = found({"OPENAI_API_KEY": "sk", "ANTHROPIC_API_KEY": "a"}, tmp_path, text)
-    assert list(result.settings.providers) == ["mine", "anthropic", "echo"]
-    assert list(result.settings.models) == ["a", "claude-*", "echo"]
+    assert list(result.settings.providers) == ["mine", "anthropic", "echo", *OWN]
+    assert list(result.settings.models) == ["a", "claude-*", "echo", *OWN_MODELS]
     assert key_of(result, "mine") == "k"
 
 
@@ -106,7 +106,7 @@ def test_a_name_that_the_file_uses_for_something_else_is_left_alone(tmp_path: Pa
     result = found({"OPENAI_API_KEY": "sk"}, tmp_path, text)
     assert result.settings.providers["openai"].kind == "vllm"
     assert key_of(result, "openai") is None
-    assert result.settings.models == {}
+    assert list(result.settings.models) == OWN_MODELS
 
 
 def test_a_configured_vendor_gets_its_usual_names_when_no_models_are_configured(
@@ -128,7 +128,7 @@ def test_a_key_of_the_environment_goes_to_its_vendor_only(tmp_path: Path) -> Non
 
 def test_discovery_can_be_switched_off(tmp_path: Path) -> None:
     result = found({"OPENAI_API_KEY": "sk"}, tmp_path, "[server]\ndiscover = false\n")
-    assert list(result.settings.providers) == ["echo"]
+    assert list(result.settings.providers) == ["echo", *OWN]
     assert result.hints == ()
 
 
@@ -160,7 +160,7 @@ def test_a_local_server_is_found_with_its_models(tmp_path: Path) -> None:
         vllm=[Listed("qwen/qwen3", "vllm")],
     )
     result = with_servers(tmp_path, servers)
-    assert list(result.settings.models) == ["llama3.2:3b", "qwen/qwen3", "echo"]
+    assert list(result.settings.models) == ["llama3.2:3b", "qwen/qwen3", "echo", *OWN_MODELS]
     assert result.settings.providers["vllm"].base_url == "http://127.0.0.1:8000/v1"
     assert result.origins["providers.ollama.kind"] == "found ollama on port 11434"
 
@@ -173,7 +173,7 @@ def test_the_first_server_that_has_a_model_keeps_its_name(tmp_path: Path) -> Non
 
 def test_another_server_on_the_port_of_vllm_is_ignored(tmp_path: Path) -> None:
     result = with_servers(tmp_path, FakeServers(vllm=[Listed("m", "somebody")]))
-    assert list(result.settings.providers) == ["echo"]
+    assert list(result.settings.providers) == ["echo", *OWN]
 
 
 def test_servers_of_a_configured_kind_are_not_asked(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_names_of_tables_are_matched_without_case_and_dashes(tmp_path: Path) -> 
     file = '[providers."My-Llm.1"]\nkind = "vllm"\n'
     path = "GATEMILL_PROVIDERS__MY_LLM_1__TIMEOUT__TOTAL_S"
     settings = loaded(tmp_path, file, {path: "7"}).settings
-    assert set(settings.providers) == {"My-Llm.1", "echo"}
+    assert set(settings.providers) == {"My-Llm.1", "echo", "builtin", "local"}
     assert settings.providers["My-Llm.1"].timeout.total_s == 7.0
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gatemill.policy.price import flat
 from gatemill.settings import ConfigErrors, load
-from settings_files import loaded, refused
+from settings_files import OWN_MODELS, loaded, refused
 
 WHOLE = """\
 [server]
@@ -46,7 +46,7 @@ def test_without_a_file_there_is_the_echo_model(tmp_path: Path, monkeypatch) -> 
     monkeypatch.chdir(tmp_path)
     result = load(None, {}, {}, lister=None)
     assert result.path is None
-    assert list(result.settings.models) == ["echo"]
+    assert list(result.settings.models) == ["echo", *OWN_MODELS]
     assert result.settings.providers["echo"].kind == "echo"
     assert result.origins["models.echo.targets.0.model"] == "built in"
     assert result.origins["server.port"] == "default"

@@ -69,7 +69,9 @@ def answered(
     return answer.status, said if isinstance(said, dict) else {}
 
 
-def pages(where: Where, path: str, asks: dict[str, str], limit: int) -> list[dict[str, Any]]:
+def pages(
+    where: Where, path: str, asks: dict[str, str], limit: int, id_field: str = "id"
+) -> list[dict[str, Any]]:
     """At most `limit` entries of a list, over as many pages as it takes. Raises Failure."""
     found: list[dict[str, Any]] = []
     query = {name: value for name, value in asks.items() if value}
@@ -79,7 +81,7 @@ def pages(where: Where, path: str, asks: dict[str, str], limit: int) -> list[dic
         found += page["data"]
         if not page["has_more"]:
             break
-        query["after"] = found[-1]["id"]
+        query["after"] = found[-1][id_field]
     return found
 
 

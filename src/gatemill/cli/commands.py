@@ -7,19 +7,25 @@ from typing import Annotated
 import typer
 
 from gatemill.cli import (
+    ask,
     batch,
     chat,
     check,
     config,
     consume,
     db,
+    experiments,
     explain,
     fake_provider,
+    features,
     init,
     jobs,
     keys,
     models,
+    prompts,
+    recordings,
     reload,
+    replay,
     serve,
     teams,
     usage,
@@ -54,8 +60,14 @@ app.add_typer(db.app, name="db")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(batch.app, name="batch")
 app.add_typer(webhooks.app, name="webhooks")
-app.command("models")(models.models)
+app.add_typer(experiments.app, name="experiments")
+app.add_typer(models.app, name="models")
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(features.app, name="features")
+app.add_typer(recordings.app, name="recordings")
+app.command("replay")(replay.replay)
 app.command("chat")(chat.chat)
+app.command("ask")(ask.ask)
 app.command("explain")(explain.explain)
 app.command("fake-provider")(fake_provider.fake_provider)
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gatemill.cli import model_files, registry, runners
+from gatemill.cli.gateway_options import DATA, Data, Key, Url
+from gatemill.cli.ledger_access import AsJson
 from gatemill.cli.terminal import note, print_json, print_table, settings
 
 if TYPE_CHECKING:
@@ -18,11 +21,46 @@ if TYPE_CHECKING:
 _PICO_PER_TOKEN = 1_000_000  # in one dollar per million tokens
 
 
-def models(
-    config: Annotated[Path | None, typer.Option(help="Configuration file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+Config = Annotated[Path | None, typer.Option(help="Configuration file.")]
+
+app = typer.Typer(
+    help="Names that clients use; models that run here, their files and versions.",
+    rich_markup_mode=None,
+)
+app.command("pull")(model_files.pull)
+app.command("export")(model_files.export)
+app.command("bench")(model_files.bench)
+app.command("load")(runners.load)
+app.command("unload")(runners.unload)
+registry.add(app)
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
     """List the model names, their targets and prices."""
+    if context.invoked_subcommand is None:
+        _list(config, as_json=as_json)
+
+
+@app.command("list")
+def listed(
+    local: Annotated[
+        bool, typer.Option("--local", help="How those stand that run in a running gateway.")
+    ] = False,
+    config: Config = None,
+    url: Url = None,
+    key: Key = None,
+    data_dir: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """List the model names, or with --local the state of those that run here."""
+    if local:
+        runners.show((url, key, data_dir), as_json=as_json)
+    else:
+        _list(config, as_json=as_json)
+
+
+def _list(config: Path | None, *, as_json: bool) -> None:
     loaded = settings(config)
     rows = list(_rows(loaded))
     if as_json:

@@ -140,7 +140,9 @@ def _add_models(app: FastAPI, shown: Shown) -> None:
         key = caller_key(shown, request)
         routes = shown.door.gateway.routes
         anthropic = is_anthropic(request)
-        return json_response(models.one(routes, key, model, anthropic=anthropic), _new_id(shown))
+        known = registry.known(shown, key, model)
+        said = models.one(routes, key, model, known, anthropic=anthropic)
+        return json_response(said, _new_id(shown))
 
     for prefix in ("/v1", ""):
         for path, handler, name in (

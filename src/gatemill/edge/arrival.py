@@ -49,6 +49,7 @@ class Arrival:
         "path",
         "prefer",
         "priority",
+        "record",
         "refusal",
         "retries",
         "secret",
@@ -72,7 +73,7 @@ class Arrival:
         self.authorization = self.secret = self.client_id = self.encoding = b""
         self.beta = self.retries = self.timeout = self.upgrade = b""
         self.user = self.conversation = self.cache_control = self.idempotency_key = b""
-        self.prefer = self.callback_url = self.priority = b""
+        self.prefer = self.callback_url = self.priority = self.record = b""
         self.refusal: GatemillError | None = None  # first reason to say no; known at the end
         self._host: bytes | None = None
         self._parts: list[bytes] = []
@@ -164,6 +165,8 @@ class Arrival:
             caller.cache_control = self.cache_control.decode("latin-1")
         if self.idempotency_key:
             caller.idempotency_key = self.idempotency_key.decode("latin-1")
+        if self.record and self.record.strip().lower() == b"no":
+            caller.is_recorded = False
         return caller
 
     def _hostname(self) -> str:
@@ -187,6 +190,7 @@ _ATTRIBUTES = {
     b"prefer": "prefer",
     b"x-callback-url": "callback_url",
     b"x-priority": "priority",
+    b"x-gatemill-record": "record",
 }
 
 

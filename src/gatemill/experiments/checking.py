@@ -20,6 +20,7 @@ from gatemill.core.errors import (
 from gatemill.experiments.results import AUTOMATIC
 from gatemill.gateway.routes import allows
 from gatemill.ledger.experiment_rows import Arm, Experiment, Guardrail, Metric
+from gatemill.policy.experiment import FIXED
 from gatemill.wire import fields
 
 if TYPE_CHECKING:
@@ -30,13 +31,6 @@ if TYPE_CHECKING:
     from gatemill.gateway.parts import Gateway
 
 PARAMS_BYTES_MAX = 16_384
-# What decides who answers, what is asked, or in which form the answer comes.
-_NOT_PARAMS = frozenset(
-    (
-        *("model", "messages", "input", "text", "query", "documents", "stream", "user"),
-        *("prompt", "prompt_id", "prompt_variables", "entities", "features", "metadata"),
-    )
-)
 
 
 def experiment(
@@ -184,7 +178,7 @@ def _params(data: bytes, field: str) -> str:
             f'`{field}`: send an object such as {{"temperature": 0.2}}.', param=field
         ) from None
     for name in found:
-        if name in _NOT_PARAMS:
+        if name in FIXED:
             raise InvalidValue(
                 f"`{field}.{name}`: an arm cannot change it. Use `model`, `prompt`, or another field"
                 " of the request.",

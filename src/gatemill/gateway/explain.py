@@ -105,6 +105,7 @@ def _route(chosen: Plan, now_s: float) -> Json:
         "leads_to": chosen.model or None,
         "target": first.label,
         "version": chosen.version,
+        **_said(experiment=chosen.experiment),
         "reason": chosen.reason,
         "candidates": considered or [{"target": first.label}],
         "targets": [_target(target, now_s) for target in chosen.targets],
@@ -290,6 +291,11 @@ def past(rows: Sequence[UsageRow]) -> Json:
         "cache": last.cache or None,
         "target": target,
         "version": last.version,
+        **_said(
+            experiment=last.experiment_id,
+            model_version=last.model_version,
+            prompt_version=last.prompt_version,
+        ),
         "reason": decision.get("reason") or ("only target" if target else ""),
         "candidates": decision.get("candidates") or ([{"target": target}] if target else []),
         "complexity": decision.get("complexity"),
@@ -298,6 +304,11 @@ def past(rows: Sequence[UsageRow]) -> Json:
         "cost_usd": None if total is None else usd(total),
         "outcome": {"status": last.status, "code": last.error or None},
     }
+
+
+def _said(**values: str) -> Json:
+    """Those that there are."""
+    return {name: value for name, value in values.items() if value}
 
 
 def _attempt(row: UsageRow) -> Json:

@@ -66,6 +66,8 @@ class Facts(Protocol):
 class Recorder(Protocol):
     """Keeps requests and answers where that was asked for."""
 
+    too_large: int  # that were not kept, so far
+
     def take(self, call: Call, reply: Reply | None, error: GatemillError | None) -> None:
         """The call was answered (a stream has just begun), or has failed. Never waits, never raises."""
         ...
@@ -117,3 +119,4 @@ class Caller(Struct, gc=False):
     cache_control: str = ""
     idempotency_key: str = ""
     job_id: str = ""  # set where a job calls, and nowhere else
+    is_recorded: bool = True  # False: X-Gatemill-Record says no; where recordings are kept at all

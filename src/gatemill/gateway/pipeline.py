@@ -56,7 +56,7 @@ async def answer(
         failure = ClientGone("The caller hung up.")
         raise
     finally:
-        if gateway.recorder is not None:
+        if gateway.recorder is not None and caller.is_recorded:
             gateway.recorder.take(call, reply, failure)
         # Here, so that a fault of our own leaves the gate too; the door turns it into an answer.
         if reply is None:

@@ -148,7 +148,7 @@ def plan(routes: Routes, key: Key, call: Call, now_s: float, *, below: bool = Fa
     head = call.head
     name = head.model
     route = routes.leaf(name) if below else routes.find(name)
-    if route is None or not (key.models == _EVERYTHING or allows(key, name)):
+    if route is None or not (key.models == _EVERYTHING or _may_use(key, name, route)):
         raise ModelNotFound(
             f"The model `{name[:200]}` does not exist or this key may not use it."
             " GET /v1/models lists the names.",
@@ -162,6 +162,11 @@ def plan(routes: Routes, key: Key, call: Call, now_s: float, *, below: bool = Fa
     if route.is_plain:
         return Plan(route, route.targets, "", "only target")
     return _plan_for(routes, route, key, call, now_s)
+
+
+def _may_use(key: Key, name: str, route: Route) -> bool:
+    """A scope that holds a name of the registry holds its versions and aliases, too."""
+    return allows(key, name) or (route.family != "" and allows(key, route.family))
 
 
 def _plan_for(routes: Routes, route: Route, key: Key, call: Call, now_s: float) -> Plan:

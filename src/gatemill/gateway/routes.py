@@ -77,6 +77,7 @@ class Route(Struct, frozen=True):
     rules: tuple[Rule, ...] = ()  # limits of the model as a whole
     cache: CacheRoute | None = None
     stale_last: bool = False  # "cache" stands behind the fallbacks
+    family: str = ""  # of a name of the registry: what stands before its @ or : ("sentiment")
     # These follow from the rest and are set here, so that requests need not look.
     leads: bool = False  # to another name, by an experiment or the complexity
     is_plain: bool = False  # one target, and nothing to weigh
@@ -119,18 +120,7 @@ class Routes:
 
     def find(self, name: str) -> Route | None:
         """The route of a model name."""
-        route = self._served.get(name) or self._bound.get(name)
-        if route is not None:
-            return route
-        if not _NAME.fullmatch(name):
-            return None
-        for pattern in self.patterns:
-            if fits(name, pattern.name):
-                if len(self._bound) >= NAMES_MAX:
-                    self._bound.clear()
-                route = self._bound[name] = self._bind(pattern, name)
-                return route
-        return None
+        return self._served.get(name) or self._bound.get(name) or self._pattern(name)
 
     def publish(self, models: Mapping[str, Route], experiments: Mapping[str, Route]) -> None:
         """These names are served from now on, in place of those published before.
@@ -144,14 +134,23 @@ class Routes:
 
     def leaf(self, name: str) -> Route | None:
         """The route of a name that an arm, the complexity or a feature leads to: no experiment's."""
-        return self._leaves.get(name) or self._pattern(name)
+        return self._leaves.get(name) or self._bound.get(name) or self._pattern(name)
 
     def visible(self, key: Key) -> Mapping[str, Route]:
         """The exact names that `key` may call."""
-        return {name: route for name, route in self._served.items() if allows(key, name)}
+        return {name: route for name, route in self._served.items() if may_use(key, route)}
 
     def _pattern(self, name: str) -> Route | None:
-        return None if name in self._served else self.find(name)
+        """The route of a name that only a pattern knows, which is remembered."""
+        if not _NAME.fullmatch(name):
+            return None
+        for pattern in self.patterns:
+            if fits(name, pattern.name):
+                if len(self._bound) >= NAMES_MAX:
+                    self._bound.clear()
+                route = self._bound[name] = self._bind(pattern, name)
+                return route
+        return None
 
     def _bind(self, route: Route, name: str) -> Route:
         prefix = route.name.split("*", 1)[0]
@@ -175,6 +174,11 @@ def allows(key: Key, model: str) -> bool:
     return any(
         scope in ("*", model) or ("*" in scope and fits(model, scope)) for scope in key.models
     )
+
+
+def may_use(key: Key, route: Route) -> bool:
+    """Whether the key's scope holds the route's name, or all versions and aliases of its family."""
+    return allows(key, route.name) or (route.family != "" and allows(key, route.family))
 
 
 def fits(name: str, pattern: str) -> bool:

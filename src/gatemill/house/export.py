@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gatemill.house.export_features import export_features
 from gatemill.house.export_jobs import export_jobs
+from gatemill.house.knowledge import export_knowledge
 from gatemill.house.local import export_local
 from gatemill.observe.metrics import OTHER, Labelled
 
@@ -42,8 +44,27 @@ def export(home: House, writer: LineWriter) -> None:
     _targets(meter, home)
     _limits(meter, home)
     _cache(meter, home)
+    _experiments(meter, home)
     export_jobs(meter, home.jobs, home.ledger)
+    export_features(meter, home)
+    export_knowledge(meter, home.rooms.knowledge)
     export_local(meter, home.lasting.shelf)
+
+
+def _experiments(meter: Meter, home: House) -> None:
+    table = home.lasting.splits
+    meter.gauges["gatemill_experiments_running"] = (
+        "Experiments that split callers.",
+        lambda: sum(one.state == "running" for one in table.known.values()),
+    )
+    meter.counters["gatemill_experiments_arms_stopped"] = (
+        "Arms of experiments that a guardrail has stopped.",
+        lambda: table.stopped,
+    )
+    meter.counters["gatemill_experiments_outcomes"] = (
+        "Outcomes of experiments that were kept.",
+        lambda: table.outcomes,
+    )
 
 
 def _targets(meter: Meter, home: House) -> None:

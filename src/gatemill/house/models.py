@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gatemill.core.call import Price
 from gatemill.core.limits import rules
 from gatemill.gateway.routes import ByFeature, CacheRoute, Route, Routes, ShadowRoute
@@ -119,7 +121,16 @@ def _experiment(name: str, model: Model) -> Experiment | None:
     said = model.experiment
     if said is None:
         return None
-    arms = tuple(Arm(arm, one.model, float(one.weight)) for arm, one in said.arms.items())
+    arms = tuple(
+        Arm(
+            arm,
+            one.model,
+            float(one.weight),
+            one.prompt,
+            msgspec.json.encode(one.params) if one.params else b"",
+        )
+        for arm, one in said.arms.items()
+    )
     return Experiment(arms, said.by, said.salt or name)
 
 

@@ -17,10 +17,11 @@ from gatemill.core.tasks import spawn
 from gatemill.experiments.desk import Desk as ExperimentsDesk
 from gatemill.gateway.routes import Route, ShadowRoute
 from gatemill.house import features
+from gatemill.house.knowledge import knowledge_of
 from gatemill.house.models import cache_of
 from gatemill.house.recordings import recorder_of
+from gatemill.house.registry import mlflow_of
 from gatemill.jobs.services import Rooms
-from gatemill.knowledge.desk import Desk as KnowledgeDesk
 from gatemill.registry.desk import Desk as RegistryDesk
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def rooms_of(
     published.publish()
     return Rooms(
         shelf=lasting.shelf,
-        registry=RegistryDesk(ledger, gateway, lasting.table, published),
+        registry=RegistryDesk(ledger, gateway, lasting.table, published, mlflow_of(settings)),
         experiments=ExperimentsDesk(ledger, gateway, lasting.splits, published.publish),
         features=first.features,
-        knowledge=KnowledgeDesk(ledger, gateway),
+        knowledge=knowledge_of(settings, ledger, gateway),
     )
 
 
@@ -138,7 +139,13 @@ class Published:
 
     def _route(self, served: Served) -> Route:
         target = self._makers[served.provider](served.model, version=served.version)
-        return Route(name=served.name, targets=(target,), owner=served.provider, cache=self._cache)
+        return Route(
+            name=served.name,
+            targets=(target,),
+            owner="registry",
+            cache=self._cache,
+            family=served.version.rpartition(":")[0],
+        )
 
 
 class Watcher:
@@ -181,9 +188,13 @@ class Watcher:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
+        if self._rooms is not None:
+            await self._rooms.registry.close()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
             with suppress(LedgerUnavailable, Overloaded):  # the next look finds it
                 await self.look()
+            if self._rooms is not None:
+                self._rooms.registry.tick()

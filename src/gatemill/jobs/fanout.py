@@ -186,21 +186,26 @@ class Fan:
 
         Raises GatemillError; one that would make it wait for long, too.
         """
-        return (await self.reply(operation, body)).body
+        return await self._patient(lambda: self._ctx.ask(operation, body))
 
     async def reply(self, operation: str, body: bytes, *, cache_control: str = "") -> Reply:
         """The same, with what it cost and who gave it."""
+        return await self._patient(
+            lambda: self._ctx.reply(operation, body, cache_control=cache_control)
+        )
+
+    async def _patient(self, call: Callable[[], Awaitable[T]]) -> T:
         while True:
             await self._turn()
             self._running += 1
             try:
-                reply = await self._ctx.reply(operation, body, cache_control=cache_control)
+                answer = await call()
             except _WAITING_HELPS as error:
                 self._wait(error)
             else:
                 self._hopeful_s = self._now()
                 self._allowed = min(self._concurrency, self._allowed + 1 / self._allowed)
-                return reply
+                return answer
             finally:
                 self._running -= 1
                 self._ended.set()

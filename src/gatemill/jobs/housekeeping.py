@@ -30,6 +30,7 @@ CRON_S = 1.0
 RING_S = 1.0
 RING_AGAIN_S = 5.0
 RETAIN_S = 60.0
+GUARD_S = 2.0
 RINGS_MAX = 1000  # at a time
 RETAIN_ROUNDS_MAX = 20  # of deletions in a row; other chores wait for them
 LOST_AFTER_S = 15.0  # a message that old may be sent again
@@ -75,6 +76,7 @@ class Housekeeping:
                 ("ringing", RING_S, self.ring),
                 ("ringing_again", RING_AGAIN_S, self.ring_lost),
                 ("retaining", RETAIN_S, self.retain),
+                ("guarding", GUARD_S, self.guard),
             )
         ]
 
@@ -156,6 +158,11 @@ class Housekeeping:
                 break
         await ledger.files.retain()
         await ledger.batches.retain()
+        await ledger.knowledge.retain()
+
+    async def guard(self) -> None:
+        """Arms of experiments that do what no arm may get no callers any more."""
+        await self._services().rooms.experiments.guard()
 
     def _took_back(self, count: int) -> None:
         self._counters.lost += count

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw, Struct
 
-from gatemill.core.call import Key
+from gatemill.core.call import Call, Head, Key, Reply
 from gatemill.core.clock import FakeClock
 from gatemill.core.errors import UpstreamRefused
 from gatemill.core.job import DEFAULT, Job, NewJob, Progress, owner_of
@@ -105,6 +105,13 @@ class Trial:
         """What `answer` gives."""
         found = await self._ask(operation, body)
         return bytes(found) if isinstance(found, bytes | Raw) else msgspec.json.encode(found)
+
+    async def reply(self, operation: str, body: bytes, *, cache_control: str = "") -> Reply:
+        """What `answer` gives, for nothing, by nobody in particular."""
+        now_s = self._clock.monotonic_s()
+        model = msgspec.json.decode(body).get("model", "")
+        call = Call("trial", operation, body, Head(model=model), now_s, now_s)
+        return Reply(call=call, body=await self.ask(operation, body), cost_microusd=0)
 
     async def stream(self, operation: str, body: bytes) -> AsyncGenerator[bytes, None]:
         """The events that `answer` gives as a list."""

@@ -20,9 +20,11 @@ from gatemill.core.errors import (
     InvalidValue,
     LimitsUnavailable,
     MissingParameter,
+    ModelNotFound,
     PermissionDenied,
     PriceUnknown,
     RateLimited,
+    UnsupportedOperation,
 )
 from gatemill.knowledge import ranking
 from gatemill.knowledge.asking import reranked, vectors_of
@@ -261,6 +263,9 @@ class _One:
         model, asked = self._wanted.rerank.model, "\n".join(self._wanted.queries)
         try:
             found = await reranked(self._asker, model, asked, texts, self._wanted.count)
+        except (ModelNotFound, UnsupportedOperation) as error:
+            error.param = "rerank.model"  # the caller named it
+            raise
         except GatemillError as error:
             self._go_on_without("reranker", error)
             return ranked

@@ -66,6 +66,7 @@ class Live(Struct, frozen=True):
     model: str
     version: int
     source: str
+    origin: str
     engine: str
     sha256: str
     options: str  # JSON

@@ -9,7 +9,7 @@ from gatemill.core.errors import ModelLoadFailed
 from gatemill.local.extras import needed
 from gatemill.local.manifest import SETTINGS
 
-_SOURCE = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
+_SOURCE = re.compile(r"(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})")
 
 
 def fetch(named: str, weights: tuple[str, ...], kept: Path, limits: tuple[int, str]) -> Path:

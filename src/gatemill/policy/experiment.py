@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from gatemill.core.call import Call
 
 
+# Fields of a request that no arm may replace: who answers, what is asked, and how the answer comes.
+FIXED = frozenset(
+    (
+        *("model", "messages", "input", "text", "query", "documents", "stream", "user"),
+        *("prompt", "prompt_id", "prompt_variables", "entities", "features", "metadata"),
+    )
+)
+
+
 class Arm(Struct, frozen=True):
     """One version."""
 

@@ -6,6 +6,7 @@ asked for it hears of it.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -20,9 +21,10 @@ from gatemill.core.errors import (
     UnsupportedOperation,
 )
 from gatemill.core.model import TASKS
+from gatemill.core.tasks import spawn
 from gatemill.ledger.registry_rows import Model, NewVersion
 from gatemill.local.builtin import cards
-from gatemill.registry import prompts, sources
+from gatemill.registry import following, prompts, sources
 from gatemill.registry.naming import check_alias, check_description, check_name, check_reason
 from gatemill.registry.reading import Reading
 from gatemill.registry.table import served_of
@@ -76,6 +78,7 @@ class Desk:
         self._serving = serving
         self._mlflow = mlflow
         self._reading = Reading(self.rows, table, mlflow)
+        self._seen: dict[str, str] = {}  # where MLflow's aliases pointed; see following.look
 
     # --- Names -----------------------------------------------------------------------------------
 
@@ -232,6 +235,22 @@ class Desk:
             table.entries, table.failed = entries, failed
             table.served = tuple(served.values())
         self._serving.publish()
+
+    def tick(self) -> None:
+        """What is due is done in the background; called every second or so."""
+        table, now_s = self.table, self._gateway.now()
+        is_idle = self._mlflow is None and not table.failed
+        if is_idle or now_s < table.chore_due_s or (table.chore and not table.chore.done()):
+            return
+        pause_s = following.RETRY_S if self._mlflow is None else self._mlflow.poll_s
+        table.chore_due_s = now_s + pause_s
+        table.chore = spawn(following.look(self, self._mlflow, self._seen), "registry")
+
+    async def close(self) -> None:
+        """Nothing is done in the background any more."""
+        if self.table.chore is not None:
+            self.table.chore.cancel()
+            await asyncio.wait([self.table.chore])
 
     # --- Probing ---------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ class Server(Struct, frozen=True):
     kept: Path  # the folder of what was fetched
     timeout_s: float
     size_bytes: int  # most bytes of one model
+    poll_s: float  # between two looks at its aliases
 
 
 class _Alias(Struct):
@@ -77,6 +78,7 @@ class Mlflow:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self.poll_s = server.poll_s
         self._fetching = asyncio.Lock()  # one model at a time
 
     async def pinned(self, source: str) -> str:

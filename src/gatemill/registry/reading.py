@@ -75,7 +75,7 @@ class Reading:
         if live.engine == sources.HEAD:
             _, weights = await self._rows.content(model.name, live.version)
             spec = msgspec.structs.replace(spec, weights=weights)
-        return Base(LOCAL, name, spec)
+        return Base(LOCAL, name, spec, None, live.source, live.origin)
 
     def spec(self, name: str, task: str, new: NewVersion) -> ModelSpec:
         """How the shelf loads a version; without the weights of a head."""

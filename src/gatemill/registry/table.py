@@ -31,6 +31,8 @@ class Base(Struct, frozen=True):
     model: str  # the provider's name for it
     spec: ModelSpec | None = None
     prompt: Prompt | None = None
+    source: str = ""  # as it is stored: "mlflow:sentiment/3"
+    origin: str = ""  # what that came of: "mlflow:sentiment@champion"
 
 
 class Entry(Struct, frozen=True):
@@ -61,6 +63,9 @@ class Table:
         # Names that mean another version by now, which could not be loaded here: why. By the desk.
         self.failed: Mapping[str, str] = {}
         self.lock = asyncio.Lock()  # held by whoever replaces these
+        # What the desk does by itself between two looks of the house; ended by its `close`.
+        self.chore: asyncio.Task[None] | None = None
+        self.chore_due_s = 0.0  # monotonic
 
     def fill(self, name: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Filled:
         """The prompt with its variables in place. Raises NotFound and InvalidValue."""

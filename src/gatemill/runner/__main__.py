@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("--threads", "of torch on the CPU"),
         ("--context-tokens", "most tokens of prompt and answer"),
-        ("--output-max", "tokens of an answer whose request says nothing"),
+        ("--output-default", "tokens of an answer whose request says nothing"),
+        ("--output-max", "most tokens of an answer"),
         ("--concurrency-max", "answers generated together"),
         ("--waiting-max", "answers that wait"),
         ("--cache-bytes", "keys and values of all answers under way"),

@@ -149,7 +149,7 @@ class App:
             gone.cancel()
 
     def _admit(self, asked: Asked, site: Site) -> None:
-        """Raises RateLimited when all places are taken, UnsupportedParameter for a seed in a batch."""
+        """Raises RateLimited when all places are taken, InvalidRequest for what is never possible."""
         if (
             asked.sampling.seed is not None
             and not site.engine.seeds
@@ -161,6 +161,9 @@ class App:
                 param="seed",
             )
         wanted = asked.choices * max(1, len(asked.prompts))
+        most = self._settings.output_max
+        if most and (asked.output_max or 0) > most:
+            raise InvalidValue(f"This model generates at most {most} tokens.", param="max_tokens")
         places = self._settings.concurrency_max + self._settings.waiting_max
         if wanted > places:
             raise InvalidValue(f"This model gives at most {places} answers at once.", param="n")

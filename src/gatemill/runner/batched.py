@@ -147,7 +147,6 @@ class Batched:
             raise RuntimeError(str(fatal or (found.error if found else "it did not start")))
 
 
-@torch.no_grad()
 def _manager(model: Model, plan: Plan, concurrency_max: int) -> Any:
     """The library's manager, with every amount decided by us."""
     generation = GenerationConfig(
@@ -160,4 +159,5 @@ def _manager(model: Model, plan: Plan, concurrency_max: int) -> Any:
         max_requests_per_batch=concurrency_max,
         per_request_processors=True,
     )
-    return model.network.init_continuous_batching(generation, config)
+    with torch.no_grad():
+        return model.network.init_continuous_batching(generation, config)

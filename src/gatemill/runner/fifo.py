@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from msgspec import Struct
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import StoppingCriteriaList
 
 from gatemill.runner.engine import News
 
@@ -115,32 +115,32 @@ class Fifo:
             del self._jobs[job.number]
         job.hear(news)
 
-    @torch.inference_mode()
     def _generate(self, job: _Job) -> None:
         model, work = self._model, job.work
         if work.sampling.seed is not None:
             torch.manual_seed(work.sampling.seed)
         ids = torch.tensor([work.prompt], dtype=torch.int64, device=model.network.device)  # [1, n]
-        streamer = _Streamer(self, job)
-        model.network.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=work.output_max,
-            eos_token_id=list(model.eos) or None,
-            pad_token_id=model.pad,
-            streamer=streamer,
-            stopping_criteria=StoppingCriteriaList([_Cancelled(job)]),
-            **_sampling(model, work),
-        )
+        streamer = _Streamer(lambda news: self._tell(job, news), model.eos)
+        with torch.inference_mode():
+            model.network.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=work.output_max,
+                eos_token_id=list(model.eos) or None,
+                pad_token_id=model.pad,
+                streamer=streamer,
+                stopping_criteria=StoppingCriteriaList([_Cancelled(job)]),
+                **_sampling(model, work),
+            )
         streamer.finish()
 
 
 class _Streamer:
     """What `generate` tells of each token; it calls `put` with the prompt first."""
 
-    def __init__(self, engine: Fifo, job: _Job) -> None:
-        self._engine = engine
-        self._job = job
+    def __init__(self, tell: Callable[[News], None], eos: frozenset[int]) -> None:
+        self._tell = tell
+        self._eos = eos
         self._has_prompt = False
         self._ended = False
 
@@ -150,19 +150,19 @@ class _Streamer:
             self._has_prompt = True
             return
         ids = value.flatten().tolist()
-        shown = [one for one in ids if one not in self._engine._model.eos]  # noqa: SLF001 - its own
+        shown = [one for one in ids if one not in self._eos]
         self._ended = len(shown) < len(ids)
-        self._engine._tell(self._job, News(shown, len(ids)))  # noqa: SLF001 - its own
+        self._tell(News(shown, len(ids)))
 
     def end(self) -> None:
         """`generate` is over; `finish` says how."""
 
     def finish(self) -> None:
         """The answer has ended."""
-        self._engine._tell(self._job, News(finish="stop" if self._ended else "length"))  # noqa: SLF001 - its own
+        self._tell(News(finish="stop" if self._ended else "length"))
 
 
-class _Cancelled(StoppingCriteria):
+class _Cancelled:
     """Ends `generate` when nobody waits for its answer any more."""
 
     def __init__(self, job: _Job) -> None:

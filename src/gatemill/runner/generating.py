@@ -98,7 +98,8 @@ class Generation:
 
     def _output_max(self, prompt_tokens: int) -> int:
         room = self._site.model.context_tokens - prompt_tokens
-        return min(self._asked.output_max or self._settings.output_max, room)
+        most = self._settings.output_max or room
+        return min(self._asked.output_max or self._settings.output_default, most, room)
 
     def _hear(self, index: int, news: News) -> None:
         if news.error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 import torch
+import transformers
 from msgspec import Struct
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -108,6 +109,7 @@ class Model(Struct, frozen=True):
 def load(settings: Settings) -> Site:
     """The model is loaded and has generated a token. Raises CannotLoad."""
     torch.set_num_threads(settings.threads)
+    transformers.utils.logging.disable_progress_bar()
     folder = Path(settings.model)
     weights_bytes = _weights_bytes(folder)
     device = _device(settings.device)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from gatemill.policy.experiment import FIXED
 from gatemill.settings.section import Count, Section, Share
 
 Strategy = Literal["weight", "order", "latency", "cost"]
@@ -16,6 +17,18 @@ class Arm(Section):
 
     model: str = Field(description="Name of [models] that answers.")
     weight: Count = Field(description="Share of the units, relative to the other arms.")
+    prompt: str = Field("", description="A prompt of the registry that is filled in.")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Fields that replace those of the request."
+    )
+
+    @field_validator("params")
+    @classmethod
+    def _check_params(cls, value: dict[str, Any]) -> dict[str, Any]:
+        fixed = FIXED & value.keys()
+        if fixed:
+            raise ValueError(f"an arm cannot replace {', '.join(sorted(fixed))}")
+        return value
 
 
 class Experiment(Section):

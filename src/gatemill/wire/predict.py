@@ -40,12 +40,11 @@ _HINTS = {
     "entities": 'Send at most 8 of them, such as {"user": "u1"}.',
     "features": 'Send values by name, such as {"user.tier": "gold"}.',
 }
-_Text = Annotated[str, Meta(min_length=1)]
 
 
 class _PredictHead(Struct):
     model: Annotated[str, Meta(min_length=1)]
-    input: _Text | Annotated[list[_Text], Meta(min_length=1, max_length=TEXTS_MAX)]
+    input: str | Annotated[list[str], Meta(min_length=1, max_length=TEXTS_MAX)]
     top_k: Annotated[int, Meta(ge=1, le=LABELS_MAX)] | None = None
     truncate: bool | None = None
     entities: Entities | None = None
@@ -81,13 +80,17 @@ def head(body: bytes) -> Head:
         if name not in _KNOWN:
             _refuse_field(name)
     read = fields.decode_head(_head, body, _HINTS)
-    if not read.truncate:
-        for at, text in enumerate(_texts(read)):
-            check_text(text, f"input.{at}" if isinstance(read.input, list) else "input")
+    for at, text in enumerate(_texts(read)):
+        param = f"input.{at}" if isinstance(read.input, list) else "input"
+        if not text:
+            raise InvalidValue(f"`{param}`: is empty. Leave it out.", param=param)
+        if not read.truncate:
+            check_text(text, param)
     return Head(
         model=read.model,
         user=read.user or "",
         entities=tuple(read.entities.items()) if read.entities else (),
+        features=read.features,
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gatemill.edge.describe import rag
+
 if TYPE_CHECKING:
     from gatemill.edge.describe.control import Control
 
-ROUTES: dict[str, Control] = {}
+ROUTES: dict[str, Control] = {**rag.ROUTES}

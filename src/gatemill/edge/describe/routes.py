@@ -19,6 +19,7 @@ TAGS = {
     "Gatemill": "Formats of our own.",
     "Jobs": "Work that outlives a request: hand it in, watch it, cancel it, and see what it died of.",
     "Files and batches": "OpenAI's files and batches, for every model.",
+    "Experiments": "Two models, one question: who is better, and when one may say so.",
     "Webhooks": "Who is told when jobs end, and what became of it.",
     "Models of one's own": "Models that run here, their versions and prompts.",
     "Features": "What is known of users and other entities, and what requests were given.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gatemill.edge.experiments import arms, feedback, lifecycle
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -12,3 +14,6 @@ if TYPE_CHECKING:
 
 def add(app: FastAPI, shown: Shown) -> None:
     """The routes."""
+    lifecycle.add(app, shown)
+    arms.add(app, shown)
+    feedback.add(app, shown)

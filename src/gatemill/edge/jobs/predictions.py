@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from msgspec import Meta, Raw, Struct
 
-from gatemill.core.errors import InvalidArguments, InvalidValue
+from gatemill.core.errors import GatemillError, InvalidArguments, InvalidValue
 from gatemill.core.job import owner_of
 from gatemill.edge import describe
 from gatemill.edge.jobs.jobs import PATH as JOBS
@@ -66,7 +66,7 @@ def add(app: FastAPI, counter: Counter) -> None:
         )
         try:
             (accepted,) = await counter.desk.accept(counter.sender(request, key, body), [said])
-        except InvalidArguments as error:
+        except GatemillError as error:
             raise _renamed(error) from None
         answer = counter.clerk.answer(shown.job(accepted.job), 202)
         answer.headers["location"] = f"{JOBS}/{accepted.job.id}"
@@ -112,11 +112,13 @@ def _args(wanted: Wanted) -> bytes:
     return fields.encode(args)
 
 
-def _renamed(error: InvalidArguments) -> InvalidValue:
+def _renamed(error: GatemillError) -> GatemillError:
     """The same failure in the words of this route."""
-    param, message = error.param or "", error.message
+    param = error.param or ""
+    kind = InvalidValue if isinstance(error, InvalidArguments) else type(error)
     for inner, ours in _PLACES.items():
         if param.startswith(inner):
             named = ours + param.removeprefix(inner)
-            return InvalidValue(message.replace(param, named), param=named or None)
-    return InvalidValue(message, param=param or None)
+            message = error.message.replace(f"`{param}`", f"`{named}`")
+            return kind(message, param=named, retry_after_s=error.retry_after_s)
+    return error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gatemill.edge.knowledge import rag, search
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -12,3 +14,5 @@ if TYPE_CHECKING:
 
 def add(app: FastAPI, shown: Shown) -> None:
     """The routes."""
+    search.add(app, shown)
+    rag.add(app, shown)

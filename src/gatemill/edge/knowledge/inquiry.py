@@ -5,12 +5,12 @@ Rule: a question has one id; its calls of models have ids that begin with it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from gatemill.core.errors import GatemillError
+from gatemill.core.errors import GatemillError, NotFound
 from gatemill.core.job import owner_of
 from gatemill.edge import failures, hot
 from gatemill.edge.admin.clerk import Clerk
@@ -18,10 +18,13 @@ from gatemill.edge.arrival import Arrival
 from gatemill.edge.asgi import WorkResponse
 from gatemill.edge.deferred import desk_of
 from gatemill.edge.jobs.counter import Counter
+from gatemill.jobs.submission import check_names
 from gatemill.knowledge.asking import Asking
+from gatemill.wire import fields
+from gatemill.wire.body import check, check_depth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from fastapi import Request, Response
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from gatemill.ledger.knowledge.rows import Store
 
 T = TypeVar("T", bound=Struct)
+_names = msgspec.json.Decoder(dict[str, Raw])
+_RENAMED = {"prompt_id": "prompt"}  # what the caller calls a field of the chat that is asked
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,9 +48,12 @@ class Inquiry(NamedTuple):
     owner: str
     began_s: float  # monotonic
 
-    async def store(self, name_or_id: str) -> Store:
-        """A store of the caller's, which counts as used now. Raises NotFound."""
-        found = await self.desk.store.find(name_or_id, self.owner)
+    async def store(self, name_or_id: str, param: str) -> Store:
+        """A store of the caller's, which counts as used now. Raises NotFound, which names `param`."""
+        try:
+            found = await self.desk.store.find(name_or_id, self.owner)
+        except NotFound as error:
+            raise NotFound(error.message, param=param) from None
         await self.desk.store.touch(found)
         return found
 
@@ -55,12 +63,33 @@ class Inquiry(NamedTuple):
 
     def refusal(self, error: GatemillError) -> Answer:
         """The answer that says no."""
+        if error.param in _RENAMED:
+            error.param = _RENAMED[error.param]
         return hot.refusal(error, self.operation, "openai", self.asking.request_id)
 
     def _answer(self, status: int, headers: bytes, body: bytes) -> Answer:
         request_id = self.asking.request_id
         lines = b"%bx-request-id: %b\r\n" % (headers, request_id.encode())
         return hot.Answer(status, lines, body, None, self.operation, "openai", request_id)
+
+
+class Reading(Generic[T]):
+    """How a body is read. Rule: strict; what is not known is refused by name."""
+
+    def __init__(self, kind: type[T], hints: Mapping[str, str]) -> None:
+        """`hints` are remedies by the names of fields."""
+        self._names = kind.__struct_fields__
+        self._decoder = msgspec.json.Decoder(kind)
+        self._hints = hints
+
+    def read(self, body: bytes, depth_max: int) -> T:
+        """The body. Raises InvalidRequest and its kinds."""
+        data = body or b"{}"
+        check(data)
+        check_names(fields.decode_head(_names, data), self._names)
+        found = fields.decode_head(self._decoder, data, self._hints)
+        check_depth(data, depth_max)
+        return found
 
 
 class Inquiries:
@@ -75,15 +104,15 @@ class Inquiries:
         self,
         request: Request,
         operation: str,
-        kind: type[T],
+        reading: Reading[T],
         work: Callable[[Inquiry, T], Coroutine[Any, Any, Answer]],
     ) -> Response:
-        """The answer that `work` makes of a body, which is read as a `kind`.
+        """The answer that `work` makes of a body.
 
         Raises InvalidApiKey, and InvalidRequest and its kinds for the body.
         """
         key = self._clerk.caller(request)
-        body = await self._counter.read(request, kind)
+        body = reading.read(await self._counter.body(request), self._clerk.gateway.json_depth_max)
         gateway = self._clerk.gateway
         arrival = Arrival(gateway.now())
         for name, value in request.headers.raw:

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from gatemill.core.errors import InvalidValue
 from gatemill.edge import describe, hot
 from gatemill.edge.flow import Flow
-from gatemill.edge.knowledge.inquiry import Inquiries
+from gatemill.edge.knowledge.inquiry import Inquiries, Reading
 from gatemill.knowledge.answering import Answering, Question
 from gatemill.knowledge.retrieval import Rerank, Wanted
 from gatemill.ledger.knowledge import filters
@@ -74,19 +74,35 @@ class RagAsked(Struct, frozen=True):
     max_context_tokens: Annotated[int, Meta(ge=100, le=1_000_000)] | None = None
 
 
+_READING = Reading(
+    RagAsked,
+    {
+        "query": "Send 3 to 4000 characters.",
+        "store": "Send the id or the name of a vector store.",
+        "top_k": "Send 1 to 50.",
+        "candidates": "Send `top_k` to 200.",
+        "method": "Use none, mmr or model.",
+        "min_score": "Send 0 to 1.",
+        "mode": "Use auto, keyword, hybrid or dense.",
+        "role": "Use user or assistant.",
+        "max_context_tokens": "Send 100 to 1000000.",
+    },
+)
+
+
 def add(app: FastAPI, shown: Shown) -> None:
     """The route."""
     inquiries = Inquiries(shown)
 
     async def query(request: Request) -> Response:
-        return await inquiries.take(request, "rag", RagAsked, _answered)
+        return await inquiries.take(request, "rag", _READING, _answered)
 
     app.add_api_route(PATH, query, methods=["POST"], **describe.route("rag_query"))
 
 
 async def _answered(inquiry: Inquiry, asked: RagAsked) -> Answer:
     wanted = _wanted(asked)
-    store = await inquiry.store(asked.store)
+    store = await inquiry.store(asked.store, "store")
     found = await inquiry.desk.search.run(store, wanted, inquiry.asking)
     question = Question(
         text=asked.query,

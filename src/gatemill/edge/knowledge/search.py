@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from gatemill.core.errors import InvalidValue, UnsupportedParameter
 from gatemill.edge import describe
-from gatemill.edge.knowledge.inquiry import Inquiries
+from gatemill.edge.knowledge.inquiry import Inquiries, Reading
 from gatemill.knowledge.retrieval import Rerank, Wanted
 from gatemill.ledger.knowledge import filters
 
@@ -50,6 +50,16 @@ class SearchAsked(Struct, frozen=True):
     rewrite_query: bool = False
 
 
+_READING = Reading(
+    SearchAsked,
+    {
+        "query": "Send a text of 1 to 4096 characters, or up to 16 of them.",
+        "max_num_results": "Send 1 to 50.",
+        "score_threshold": "Send 0 to 1.",
+    },
+)
+
+
 def add(app: FastAPI, shown: Shown) -> None:
     """The route."""
     inquiries = Inquiries(shown)
@@ -58,14 +68,14 @@ def add(app: FastAPI, shown: Shown) -> None:
         async def work(inquiry: Inquiry, asked: SearchAsked) -> Answer:
             return await _searched(inquiry, asked, store_id)
 
-        return await inquiries.take(request, "search", SearchAsked, work)
+        return await inquiries.take(request, "search", _READING, work)
 
     app.add_api_route(PATH, search, methods=["POST"], **describe.route("vector_store_search"))
 
 
 async def _searched(inquiry: Inquiry, asked: SearchAsked, store_id: str) -> Answer:
     wanted = _wanted(asked)
-    store = await inquiry.store(store_id)
+    store = await inquiry.store(store_id, "vector_store_id")
     found = await inquiry.desk.search.run(store, wanted, inquiry.asking)
     page = {
         "object": "vector_store.search_results.page",

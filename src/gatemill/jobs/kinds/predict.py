@@ -45,11 +45,14 @@ class Args(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     # A text, or fields of a request; these go before those of `params`. Or a file of them.
-    items: Annotated[
-        list[Annotated[str, Meta(min_length=1)] | dict[str, Raw]],
-        Meta(max_length=ITEMS_MAX),
-    ] = []
-    input_file_id: Annotated[str, Meta(max_length=200)] = ""
+    items: (
+        Annotated[
+            list[Annotated[str, Meta(min_length=1)] | dict[str, Raw]],
+            Meta(min_length=1, max_length=ITEMS_MAX),
+        ]
+        | None
+    ) = None
+    input_file_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     operation: Operation = "chat"  # the format of the requests
     params: dict[str, Raw] = {}  # fields of every request; `messages` come before the item's
     template: Annotated[str, Meta(min_length=1, max_length=100_000)] | None = None
@@ -60,9 +63,9 @@ class Args(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def check(args: Args, key: Key, gateway: Gateway) -> None:
     """Raises ModelNotFound, and InvalidValue for a field that no item can be sent with."""
     check_model(gateway, key, args.model)
-    if bool(args.items) == bool(args.input_file_id):
+    if (args.items is None) == (args.input_file_id is None):
         raise InvalidValue(
-            "`items`: send 1 to 10000 of them, or a file by `input_file_id`.", param="items"
+            f"`items`: send 1 to {ITEMS_MAX} of them, or a file by `input_file_id`.", param="items"
         )
     if args.template is not None and not 1 <= args.template.count(MARK) <= _MARKS_MAX:
         raise InvalidValue(
@@ -77,7 +80,7 @@ def check(args: Args, key: Key, gateway: Gateway) -> None:
 
 async def run(ctx: Context, args: Args) -> Any:
     """`data` with the answer or the error of each item, in order; `usage`; and how many `failed`."""
-    items = args.items or await items_of(ctx, args.input_file_id)
+    items = args.items or await items_of(ctx, args.input_file_id or "")
     fan = Fan(ctx, len(items), args.concurrency)
 
     async def ask(index: int) -> Kept:

@@ -13,10 +13,12 @@ from msgspec import Meta, Raw, Struct
 
 from gatemill.core.errors import InvalidValue
 from gatemill.core.job import LOW, Problem
+from gatemill.jobs import stored
 from gatemill.jobs.checking import check_model, window
 from gatemill.jobs.context import Quit
 from gatemill.jobs.fanout import Fan, Kept, tokens_of
 from gatemill.jobs.prompting import Document, Wish, chat_body, check_ids, passages, said_in
+from gatemill.jobs.stored import FileIds, StoreName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from gatemill.core.call import Key
     from gatemill.gateway.parts import Gateway
     from gatemill.jobs.context import Context
+    from gatemill.jobs.stored import Given
 
 NAME = "documents.report"
 QUEUE = "documents"
@@ -57,7 +60,9 @@ class Args(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Documents, and what to report."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
-    documents: Annotated[list[Document], Meta(min_length=1, max_length=2000)]
+    documents: Annotated[list[Document], Meta(max_length=2000)] = []
+    file_ids: FileIds = []  # files of the caller's, read as well
+    vector_store_id: StoreName = ""  # and all documents of a store, by its id or name
     instruction: Annotated[str, Meta(max_length=10_000)] = ""  # what matters to the reader
     # Tokens of a passage; by default what the model's context has room for, at most 12,000.
     chunk_tokens: Annotated[int, Meta(ge=PASSAGE_MIN, le=1_000_000)] | None = None
@@ -91,6 +96,7 @@ def check(args: Args, key: Key, gateway: Gateway) -> None:
     """Raises ModelNotFound, and InvalidValue for what the model's context has no room for."""
     check_model(gateway, key, args.model, max(args.summary_tokens, args.report_tokens))
     check_ids(args.documents)
+    stored.check(args.documents, args.file_ids, args.vector_store_id)
     _shape(args, window(gateway, args.model))
 
 
@@ -117,10 +123,13 @@ async def run(ctx: Context, args: Args) -> Any:
         return _shape(args, window(ctx.services.gateway, args.model))
 
     cut = await ctx.step("shape", shape, Shape)
-    parts = [list(passages(document.text, cut.passage_bytes)) for document in args.documents]
+    given = await stored.given(ctx, args.documents, args.file_ids, args.vector_store_id)
+    if not given:
+        raise Quit(Problem("no_documents", "The store holds no documents that were read in."))
+    parts = [[] if each.problem else list(passages(each.text, cut.passage_bytes)) for each in given]
     total = _calls([len(each) for each in parts], cut.fan_in)
     work = _Work(Fan(ctx, total, args.concurrency), args, cut.fan_in)
-    sections = await work.sections(parts)
+    sections = await work.sections(given, parts)
     report = await work.report(sections)
     ctx.progress(total, total)
     return {
@@ -140,7 +149,9 @@ class _Work:
         self._fan_in = fan_in
         self._summary = Wish(args.model, args.summary_tokens, args.temperature)
 
-    async def sections(self, parts: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    async def sections(
+        self, given: Sequence[Given], parts: Sequence[Sequence[str]]
+    ) -> list[dict[str, Any]]:
         """The summary of each document, or why it has none."""
         tasks = [
             _Task(f"map.{number}.{at}", text, self._summary, self._words(_SUM_UP))
@@ -149,10 +160,10 @@ class _Work:
         ]
         answers = iter(await self._asked(tasks))
         found = [[next(answers) for _ in texts] for texts in parts]
-        told: list[dict[str, Any]] = [{"id": document.id} for document in self._args.documents]
+        told = [_section(each) for each in given]
         for section, each in zip(told, found, strict=True):
             refused = [one for one in each if isinstance(one, Problem)]
-            if len(refused) == len(each):
+            if refused and len(refused) == len(each):
                 section["error"] = refused[0]
             elif refused:
                 section["passages_failed"] = len(refused)
@@ -167,7 +178,11 @@ class _Work:
 
     async def report(self, sections: Sequence[dict[str, Any]]) -> str:
         """The report. Raises Quit when there is nothing to report, or it is refused."""
-        texts = [f"## {each['id']}\n\n{each['summary']}" for each in sections if "summary" in each]
+        texts = [
+            f"## {each.get('title') or each['id']}\n\n{each['summary']}"
+            for each in sections
+            if "summary" in each
+        ]
         if not texts:
             raise Quit(sections[0]["error"])
         (few,) = await self._merged("all", [texts], self._fan_in)
@@ -223,6 +238,15 @@ class _Work:
     def _words(self, words: str) -> str:
         told = self._args.instruction
         return f"{words}\n\nWhat matters to the reader: {told}" if told else words
+
+
+def _section(given: Given) -> dict[str, Any]:
+    section: dict[str, Any] = {"id": given.id}
+    if given.title:
+        section["title"] = given.title
+    if given.problem:
+        section["error"] = given.problem
+    return section
 
 
 def _failure(task: _Task, problem: Problem) -> list[Any]:

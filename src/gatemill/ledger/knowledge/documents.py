@@ -11,7 +11,7 @@ from gatemill.core.errors import NotFound
 from gatemill.ledger import queries
 from gatemill.ledger.jobs import inserting
 from gatemill.ledger.knowledge import stores
-from gatemill.ledger.knowledge.rows import Counts, Document, Store
+from gatemill.ledger.knowledge.rows import CANCELLED, FAILED, Counts, Document, Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DROP_CHUNKS = 200  # in one transaction
 SWEEP_DOCUMENTS = 100  # looked at in one round of `retain`
 ORPHAN_S = 900.0  # without a sign of life of whoever reads a document in
+_ORPHANED = "Whoever read this document in has ended. Add it again."
 _LAST = 1 << 62  # above every number
 _SQL = queries.load("knowledge")
 
@@ -52,7 +53,8 @@ class Batch(Struct, frozen=True, kw_only=True):
 class Filling(Struct, frozen=True):
     """On whose behalf documents are read in."""
 
-    job: NewJob | None = None  # inserted with them; None: by who waits for them
+    job: NewJob | None = None  # inserted with them
+    job_id: str = ""  # of a job that is there already; "": whoever adds them waits for them
     batch_id: str = ""  # of files added together; "": they are shown one by one
 
 
@@ -72,7 +74,8 @@ def begin(
         replaced += database.run(_SQL["hide_document"], {"store_id": store.id, "id": one.id})
     job = filling.job
     first = take(database, "document", len(new))
-    more = {"store_id": store.id, "batch_id": filling.batch_id, "job_id": job.id if job else ""}
+    job_id = job.id if job else filling.job_id
+    more = {"store_id": store.id, "batch_id": filling.batch_id, "job_id": job_id}
     rows = [
         {**msgspec.structs.asdict(one), **more, "number": first + at, "created_at": now_s}
         for at, one in enumerate(new)
@@ -171,14 +174,8 @@ def cancel_batch(database: Database, store: Store, batch_id: str, now_s: float) 
     return batch(database, store, batch_id)
 
 
-def end(  # noqa: PLR0913 - the document, and all that is told of its end
-    database: Database,
-    number: int,
-    *,
-    status: str,
-    code: str = "",
-    message: str = "",
-    now_s: float,
+def end(  # noqa: PLR0913, PLR0917 - the document, and all that is told of its end
+    database: Database, number: int, status: str, code: str, message: str, now_s: float
 ) -> bool:
     """The document is read in, or cannot be; False: it was cancelled or deleted meanwhile."""
     row = {
@@ -195,22 +192,12 @@ def end_orphans(database: Database, now_s: float) -> int:
     """The number of documents that nobody reads in any more, and that are ended for that."""
     wanted = {"before_s": now_s - ORPHAN_S, "limit": SWEEP_DOCUMENTS}
     found = database.rows(_SQL["documents_orphaned"], wanted)
-    message = "Whoever read this document in has ended. Add it again."
     for row in found:
-        end(
-            database,
-            row["number"],
-            status="failed",
-            code="server_error",
-            message=message,
-            now_s=now_s,
-        )
+        if row["state"] == "cancelled":
+            end(database, row["number"], CANCELLED, "", "", now_s)
+        else:
+            end(database, row["number"], FAILED, "server_error", _ORPHANED, now_s)
     return len(found)
-
-
-def cancel_of_job(database: Database, job_id: str, now_s: float) -> None:
-    """Documents that a job has not read in will not be."""
-    database.run(_SQL["cancel_job_documents"], {"job_id": job_id, "now_s": now_s})
 
 
 def drop_some(database: Database, engine: Engine, number: int) -> bool:

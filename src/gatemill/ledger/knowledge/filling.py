@@ -14,7 +14,7 @@ from gatemill.core.errors import InvalidValue
 from gatemill.ledger import queries
 from gatemill.ledger.knowledge import documents, stores
 from gatemill.ledger.knowledge.engines import VectorRow
-from gatemill.ledger.knowledge.rows import COMPLETED, Embedder
+from gatemill.ledger.knowledge.rows import COMPLETED, HYBRID, Embedder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +62,11 @@ def add(
     Raises Outdated, NotFound, and InvalidValue for vectors of another length than the store's.
     """
     current = _current(database, store)
-    if not database.rows(_SQL["lock_document"], {"number": document.number}):
+    locked = database.rows(_SQL["lock_document"], {"number": document.number})
+    if not locked:
         return False
+    before = int(locked[0]["chunks"])
     first = documents.take(database, "chunk", len(passages))
-    before = int(database.rows(_SQL["lock_document"], {"number": document.number})[0]["chunks"])
     rows = [
         (first + at, store.id, document.number, before + at, one.start, one.end, one.text)
         for at, one in enumerate(passages)
@@ -90,10 +91,13 @@ def add(
 
 
 def complete(database: Database, document: Document, store: Store, now_s: float) -> bool:
-    """The document can be found from now on; as `add`."""
+    """The document can be found from now on; as `add`. Raises Outdated where vectors are missing."""
     stores.lock(database, store.id, store.owner)
     _current(database, store)
-    if not documents.end(database, document.number, status=COMPLETED, now_s=now_s):
+    wanted = {"document": document.number, "generation": store.generation}
+    if store.mode == HYBRID and database.rows(_SQL["lacks_vectors"], wanted):
+        raise Outdated
+    if not documents.end(database, document.number, COMPLETED, "", "", now_s):
         return False
     database.run(_SQL["revise_store"], {"id": store.id, "now_s": now_s})
     return True

@@ -7,8 +7,9 @@ and vectors have a thread and a connection each, so that one search asks for bot
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from gatemill.core.errors import LedgerUnavailable
 from gatemill.ledger import queries
@@ -48,7 +49,18 @@ VECTORS_BYTES = 256 << 20  # in memory, unless the options say otherwise
 SEARCHES_MAX = 200  # that may wait for one thread
 PREPARE_TRIES = 3  # another process may prepare the same at the same moment
 TEXT_CHUNKS = 200  # read at a time
-_SUM = queries.load("knowledge")["sum_all"]
+_SQL = queries.load("knowledge")
+_SUM = _SQL["sum_all"]
+_OWNED = _SQL["sum_owner"]
+
+
+class Counters(Struct):
+    """Live counters, for metrics."""
+
+    documents: int = 0  # read in
+    documents_failed: int = 0
+    chunks: int = 0
+    ingest_seconds: float = 0.0  # written by who reads documents in
 
 
 class Knowledge:
@@ -58,6 +70,7 @@ class Knowledge:
     """
 
     def __init__(self, writer: Writer, reader: Reader, place: Place, clock: Clock) -> None:
+        self.counters = Counters()
         self.matrices = Matrices(VECTORS_BYTES)  # its maximum is written by the house
         self._submit = writer.submit
         self._reader = reader
@@ -189,35 +202,36 @@ class Knowledge:
         if passages and passages[0].vector:
             await self._expect(len(passages[0].vector) // 4)
         now_s, engine = self._clock.unix_s(), self._engine
-        return await self._write(
+        added = await self._write(
             lambda db: filling.add(db, engine, document, store, passages, now_s)
         )
+        self.counters.chunks += added * len(passages)
+        return added
 
     async def complete(self, document: Document, store: Store) -> bool:
         """The document can be found; as `add`."""
         now_s = self._clock.unix_s()
-        return await self._write(lambda db: filling.complete(db, document, store, now_s))
+        completed = await self._write(lambda db: filling.complete(db, document, store, now_s))
+        self.counters.documents += completed
+        return completed
 
     async def fail(self, document: Document, code: str, message: str) -> bool:
         """The document cannot be read in, in OpenAI's words; False: it is not being read in any more."""
-        now_s = self._clock.unix_s()
-        end = partial(documents.end, status=FAILED, code=code, message=message, now_s=now_s)
-        ended = await self._write(lambda db: end(db, document.number))
-        if ended and document.chunks:
-            await self._clear(document.number)
+        now_s, number = self._clock.unix_s(), document.number
+        ended = await self._write(
+            lambda db: documents.end(db, number, FAILED, code, message, now_s)
+        )
+        if ended:
+            self.counters.documents_failed += 1
+            await self.empty(document)
         return ended
 
     async def empty(self, document: Document) -> None:
-        """Nothing of a document is stored any more: it is read in anew."""
+        """Nothing of a document is stored any more: it is read in anew, or cannot be."""
         await self._ready()
         now_s, engine = self._clock.unix_s(), self._engine
         while await self._write(lambda db: filling.empty_some(db, engine, document, now_s)):
             pass
-
-    async def cancel_of_job(self, job_id: str) -> None:
-        """Documents that a job has not read in will not be."""
-        now_s = self._clock.unix_s()
-        await self._write(lambda db: documents.cancel_of_job(db, job_id, now_s))
 
     # --- Another embedder ------------------------------------------------------------------------
 
@@ -273,6 +287,11 @@ class Knowledge:
     async def vectors(self, store: Store, chunk_ids: Sequence[str]) -> dict[str, np.ndarray]:
         """[dimensions] float32 by id; those that have none are left out."""
         return await self._near.run(lambda db: searching.vectors(db, store, chunk_ids))
+
+    async def owned_bytes(self, owner: str) -> int:
+        """Bytes of text and vectors in all stores of an owner."""
+        found = await self._reader.run(lambda db: db.rows(_OWNED, {"owner": owner}))
+        return int(found[0]["bytes"])
 
     async def size(self) -> tuple[int, int]:
         """Documents and chunks of everybody, for metrics."""

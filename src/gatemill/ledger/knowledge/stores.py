@@ -159,7 +159,7 @@ def clear_gone(database: Database) -> list[str]:
     for store_id in found:
         few = {"id": store_id, "limit": HIDE_DOCUMENTS}
         database.run(_SQL["hide_all"], few)
-        database.run(_SQL["drop_store_batches"], {"store_id": store_id})
+        database.run(_SQL["drop_store_batches"], few)
         database.run(_SQL["drop_store"], few)
     return found
 

@@ -155,11 +155,6 @@ UPDATE store_batches SET cancelled = TRUE WHERE id = :id AND store_id = :store_i
 UPDATE documents SET status = 'cancelled', touched_at = :now_s
 WHERE store_id = :store_id AND batch_id = :id AND status = 'in_progress' AND NOT gone;
 
--- cancel_job_documents --
--- The same, of a job.
-UPDATE documents SET status = 'cancelled', touched_at = :now_s
-WHERE job_id = :job_id AND status = 'in_progress' AND NOT gone;
-
 -- read_document --
 -- A document of a store of one owner.
 SELECT documents.number, documents.store_id, documents.id, documents.title, documents.attributes,
@@ -220,9 +215,8 @@ UPDATE documents SET chunks = chunks + :chunks, bytes = bytes + :bytes, touched_
 WHERE number = :number;
 
 -- empty_document --
--- Nothing of a document is stored any more: it is read in anew.
-UPDATE documents SET chunks = 0, bytes = 0, touched_at = :now_s
-WHERE number = :number AND status = 'in_progress';
+-- Nothing of a document is stored any more.
+UPDATE documents SET chunks = 0, bytes = 0, touched_at = :now_s WHERE number = :number;
 
 -- end_document --
 -- A document is read in, or cannot be.
@@ -245,13 +239,19 @@ UPDATE documents SET gone = TRUE WHERE id = :id AND is_file AND NOT gone AND sto
 SELECT number FROM documents WHERE gone ORDER BY number LIMIT :limit;
 
 -- documents_orphaned --
--- Documents whose job has ended without them, or that had none and whose process died.
-SELECT documents.number FROM documents
-WHERE documents.status = 'in_progress' AND NOT documents.gone AND documents.touched_at <= :before_s
-    AND NOT EXISTS (
-        SELECT 1 FROM jobs WHERE jobs.id = documents.job_id AND jobs.finished_at IS NULL
-    )
+-- Documents whose job has ended without them, or that have none and whose process died.
+SELECT documents.number, jobs.state FROM documents LEFT JOIN jobs ON jobs.id = documents.job_id
+WHERE documents.status = 'in_progress' AND NOT documents.gone AND (
+    jobs.finished_at IS NOT NULL OR (jobs.id IS NULL AND documents.touched_at <= :before_s)
+)
 ORDER BY documents.touched_at LIMIT :limit;
+
+-- lacks_vectors --
+-- A passage of a document that has no vector of a generation.
+SELECT number FROM chunks WHERE document = :document AND NOT EXISTS (
+    SELECT 1 FROM chunk_vectors WHERE chunk_vectors.number = chunks.number
+        AND chunk_vectors.generation = :generation
+) LIMIT 1;
 
 -- drop_vectors --
 -- Deletes the vectors of passages of a document, all generations; a bounded number of passages.

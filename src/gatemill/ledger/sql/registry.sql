@@ -64,7 +64,7 @@ FROM model_versions WHERE model = :model AND version < :before ORDER BY version 
 
 -- live_versions --
 -- All versions that are served, without what they hold; the number of them is bounded when they are made.
-SELECT model, version, source, engine, sha256, options, size FROM model_versions
+SELECT model, version, source, origin, engine, sha256, options, size FROM model_versions
 WHERE NOT archived ORDER BY model, version LIMIT :limit;
 
 -- read_content --

@@ -41,7 +41,7 @@ async def load(spec: ModelSpec, tools: Tools) -> Runtime:
     place = Place(tools.data_dir / "runners", spec)
     facts = Facts(
         name=spec.name,
-        served_name=options.text("served_name", spec.name),
+        served_name=options.text("served_name") or spec.name,
         base_path=options.text("base_path", "/v1"),
         health=options.text("health", "/health"),
         stats="",

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 10.0
 CACHE_BYTES = 256 << 20
-_WHOLE = ("context_tokens", "output_max", "concurrency_max", "waiting_max", "threads")
+_WHOLE = (
+    *("context_tokens", "output_default", "output_max"),
+    *("concurrency_max", "waiting_max", "threads"),
+)
 _TEXT = ("device", "dtype")
 
 

@@ -334,6 +334,7 @@ _MODELS: dict[str, Json] = {
             "created": whole("Unix time in seconds; 0 when nobody said."),
             "owned_by": string("The providers behind it."),
         },
+        {"card": ref("ModelCard", "Of a built-in model; GET /v1/models/{name} shows it.")},
     ),
 }
 

@@ -1,5 +1,6 @@
 """Schemas of knowledge."""
 
+from gatemill.edge.describe.schemas import rag
 from gatemill.edge.describe.words import Json
 
-SCHEMAS: dict[str, Json] = {}
+SCHEMAS: dict[str, Json] = {**rag.SCHEMAS}

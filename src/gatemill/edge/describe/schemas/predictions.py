@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gatemill.core.model import TASKS
 from gatemill.edge.describe.schemas.chat import MODEL
 from gatemill.edge.describe.words import (
     Json,
@@ -106,6 +107,17 @@ SCHEMAS: dict[str, Json] = {
         ),
         "additionalProperties": False,
     },
+    "ModelCard": obj(
+        "What a built-in model is, and what it is not.",
+        {
+            "task": word("What it does.", *TASKS),
+            "version": string("Of its rules and its words."),
+            "about": string("What it does, and how."),
+            "not_for": string("What it cannot do."),
+            "measured": string("How good it is, measured."),
+            "limits": string("How much it takes."),
+        },
+    ),
     "RerankRequest": asked(
         "Documents to compare with a query. Fields of other servers are passed on.",
         {

@@ -1,0 +1,104 @@
+"""How fast a model answers callers in a closed loop. Rule: time comes from the clock that is given."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+from gatemill.core.call import Timeouts
+from gatemill.core.ports import Outgoing
+from gatemill.core.tasks import spawn
+from gatemill.wire import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gatemill.core.model import ModelSpec
+    from gatemill.core.ports import Json, Transport
+
+_WORDS = [
+    "the",
+    "model",
+    "answers",
+    "quickly",
+    "and",
+    "well",
+    "when",
+    "many",
+    "short",
+    "questions",
+    "come",
+    "at",
+    "once",
+    "while",
+    "long",
+    "ones",
+    "take",
+    "their",
+    "time",
+    "and",
+    "nobody",
+    "has",
+    "to",
+    "wait",
+    "for",
+    "company",
+    "that",
+    "never",
+    "arrives",
+    "on",
+    "a",
+    "quiet",
+    "afternoon",
+]
+_TEXTS = 512  # of different lengths, the same in each run
+
+
+def requests(spec: ModelSpec, words_max: int) -> Iterator[Outgoing]:
+    """Requests of the model's task without end, of 1 to `words_max` words; the same in each run."""
+    rng = random.Random(0)
+    texts = [
+        " ".join(rng.choices(_WORDS, k=rng.randint(max(1, words_max // 10), words_max)))
+        for _ in range(_TEXTS)
+    ]
+    made = [_request(spec, text) for text in texts]
+    return (made[index % _TEXTS] for index in count())
+
+
+def _request(spec: ModelSpec, text: str) -> Outgoing:
+    body: Json = {"model": spec.name}
+    if spec.task == "rerank":
+        return Outgoing("/rerank", fields.encode({**body, "query": "why", "documents": [text]}))
+    path = "/embeddings" if spec.task == "embed" else "/predict"
+    return Outgoing(path, fields.encode({**body, "input": text}))
+
+
+async def measure(
+    transport: Transport, spec: ModelSpec, clients: int, load: tuple[float, int]
+) -> dict[str, float]:
+    """Requests a second and latencies of so many callers, each with one request at a time.
+
+    `load` is how long, in seconds, and the most words of a text.
+    """
+    seconds, words_max = load
+    texts = requests(spec, words_max)
+    taken_s: list[float] = []
+    began_s = time.perf_counter()
+    ends_s = began_s + seconds
+
+    async def call() -> None:
+        while (now_s := time.perf_counter()) < ends_s:
+            await transport.exchange(next(texts), Timeouts(), time.monotonic() + 60.0)
+            taken_s.append(time.perf_counter() - now_s)
+
+    await asyncio.gather(*(spawn(call(), "measure") for _ in range(clients)))
+    taken_s.sort()
+    return {
+        "clients": clients,
+        "per_s": len(taken_s) / (time.perf_counter() - began_s),
+        "p50_ms": 1e3 * taken_s[len(taken_s) // 2],
+        "p99_ms": 1e3 * taken_s[int(len(taken_s) * 0.99)],
+    }
