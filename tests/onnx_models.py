@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from msgspec import Struct
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-WORDS = (
+_SAID = (
     "the a good bad great awful movie film day night cat dog sat on mat is was not very really i we"
     " liked hated loved it this that one two three gateway model key limit budget ledger request"
-).split()
+)
+WORDS = tuple(_SAID.split())
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
@@ -32,12 +34,19 @@ class Size(Struct, frozen=True):
     positions: int = 64
 
 
+SMALL = Size()
+
+
 def folder(
-    path: Path, task: str = "embed", size: Size = Size(), labels: tuple[str, ...] = ("bad", "good")
+    path: Path,
+    task: str = "embed",
+    size: Size = SMALL,
+    labels: tuple[str, ...] = ("bad", "good"),
+    words: Sequence[str] = WORDS,
 ) -> Path:
     """A model's folder: model.onnx, tokenizer.json, config.json."""
     path.mkdir(parents=True, exist_ok=True)
-    tokenizer().save(str(path / "tokenizer.json"))
+    tokenizer(words).save(str(path / "tokenizer.json"))
     config: dict[str, object] = {"max_position_embeddings": size.positions, "model_type": "bert"}
     outputs = 0
     if task == "classify":
@@ -50,9 +59,9 @@ def folder(
     return path
 
 
-def tokenizer() -> Tokenizer:
-    """Word pieces: the words above, and letters for all others."""
-    pieces = [*SPECIAL, *WORDS, *string.ascii_lowercase, *string.digits]
+def tokenizer(words: Sequence[str] = WORDS) -> Tokenizer:
+    """Word pieces: these words, and letters for all others."""
+    pieces = [*SPECIAL, *words, *string.ascii_lowercase, *string.digits]
     pieces += [f"##{letter}" for letter in string.ascii_lowercase + string.digits]
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
     found = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -90,7 +99,11 @@ class _Graph:
         self._rng = np.random.default_rng(7)
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
-        for name, value in {"scale": 1 / np.sqrt(size.width // size.heads), "one": 1.0, "far": -1e9}.items():
+        for name, value in {
+            "scale": 1 / np.sqrt(size.width // size.heads),
+            "one": 1.0,
+            "far": -1e9,
+        }.items():
             self.constant(name, np.array(value, np.float32))
 
     def constant(self, name: str, value: np.ndarray) -> str:
@@ -146,7 +159,9 @@ class _Graph:
             self.linear(x, f"{prefix}{part}", width, width)
             self.node("Reshape", [f"{prefix}{part}", shape], f"{prefix}{part}4")
             order = (0, 2, 3, 1) if part == "k" else (0, 2, 1, 3)
-            split[part] = self.node("Transpose", [f"{prefix}{part}4"], f"{prefix}{part}t", perm=order)
+            split[part] = self.node(
+                "Transpose", [f"{prefix}{part}4"], f"{prefix}{part}t", perm=order
+            )
         self.node("MatMul", [split["q"], split["k"]], f"{prefix}raw")
         self.node("Mul", [f"{prefix}raw", "scale"], f"{prefix}scaled")
         self.node("Add", [f"{prefix}scaled", "bias"], f"{prefix}masked")

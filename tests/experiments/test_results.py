@@ -31,9 +31,7 @@ def test_the_arms_of_experiments_below_are_added_up():
     assert (first["latency_p95_ms"], second["latency_p95_ms"]) == (12.0, None)
 
 
-@pytest.mark.parametrize(
-    ("direction", "verdict"), [("higher", "a_better"), ("lower", "b_better")]
-)
+@pytest.mark.parametrize(("direction", "verdict"), [("higher", "a_better"), ("lower", "b_better")])
 def test_the_direction_says_who_is_better(direction, verdict):
     one = experiment(metrics=(Metric("thumbs", "binary", direction),))
     (found,) = said(one, sent=[told("one", 800, 0.7), told("two", 800, 0.5)])["comparisons"]

@@ -25,6 +25,9 @@ class Noted:
             raise LedgerUnavailable("It is away.")
         self.told.append(set(changed))
 
+    def tick(self) -> None:
+        """Nothing is due."""
+
 
 @pytest.fixture
 async def ledger(tmp_path: Path):

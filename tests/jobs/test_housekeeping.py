@@ -63,11 +63,12 @@ def keeping(
 ) -> tuple[Housekeeping, Counters]:
     kept = SimpleNamespace(retain=jobs.__getattr__("retain"))
     services: Any = SimpleNamespace(
-        ledger=SimpleNamespace(jobs=jobs, files=kept, batches=kept),
+        ledger=SimpleNamespace(jobs=jobs, files=kept, batches=kept, knowledge=kept),
         gateway=SimpleNamespace(now=asyncio.get_running_loop().time),
         clock=SimpleNamespace(unix_s=lambda: 5000.0),
         bell=bell,
         is_told=is_told,
+        rooms=SimpleNamespace(experiments=SimpleNamespace(guard=jobs.__getattr__("guard"))),
     )
 
     class Clockless:
@@ -87,7 +88,7 @@ async def test_every_chore_is_done_the_dead_of_this_host_first():
     await until(lambda: jobs.said.count("promote") >= 2, "chores are done again")
     task.cancel()
     assert jobs.said[0] == "reap_dead_pids"
-    assert {"reap", "promote", "expire", "tick", "retain"} <= set(jobs.said)
+    assert {"reap", "promote", "expire", "tick", "retain", "guard"} <= set(jobs.said)
 
 
 async def test_a_chore_that_fails_is_counted_and_done_again():

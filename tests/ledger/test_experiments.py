@@ -25,8 +25,8 @@ def one(database):
     return found
 
 
-def tell(database, **more):
-    return outcomes.tell(database, replace(SAID, **more))
+def tell(database, most=100, **more):
+    return outcomes.tell(database, replace(SAID, **more), most)
 
 
 def kept(database):
@@ -61,15 +61,14 @@ def test_several_values_of_one_unit_are_their_mean(database, one):
     assert found.squares == pytest.approx(0.125)
 
 
-def test_what_has_ended_takes_no_outcomes_and_what_is_full_says_so(database, one, monkeypatch):
+def test_what_has_ended_takes_no_outcomes_and_what_is_full_says_so(database, one):
     ended = replace(one, state="concluded")
     database.run(SQL["update_experiment"], experiment_rows.written(ended))
     assert tell(database) is False
     assert tell(database, experiment_id="exp_none") is False
     database.run(SQL["update_experiment"], experiment_rows.written(one))
-    monkeypatch.setattr(outcomes, "FEEDBACK_MAX", 1)
-    assert tell(database) is True
-    assert isinstance(tell(database, mark="m2"), RateLimited)
+    assert tell(database, 1) is True
+    assert isinstance(tell(database, 1, mark="m2"), RateLimited)
 
 
 def test_outcomes_are_deleted_in_bounded_steps(database, one, monkeypatch):

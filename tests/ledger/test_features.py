@@ -116,9 +116,7 @@ async def test_the_history_is_forgotten_and_the_latest_stays(ledger, clock):
     clock.advance(1000)
     assert await ledger.features.retain(500, 500, 10) == 2
     assert (await ledger.features.latest([U1]))[U1]["tier"].value == "gold"
-    assert (await ledger.features.at([(U1, "tier")], NOW_S + 1, EVER_S))[
-        U1, "tier"
-    ].value == "gold"
+    assert (await ledger.features.at([(U1, "tier")], NOW_S + 1, EVER_S))[U1, "tier"].value == "gold"
     assert await ledger.features.at([(U1, "tier")], NOW_S - 50, EVER_S) == {}
 
 

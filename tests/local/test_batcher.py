@@ -37,8 +37,11 @@ class Stage:
         return asyncio.ensure_future(self.batcher.run(texts, lengths))
 
     async def started(self, count: int) -> None:
-        while len(self.batches) < count:
+        for _ in range(100_000):
+            if len(self.batches) >= count:
+                return
             await asyncio.sleep(0)
+        pytest.fail("no batch was begun")
 
     def go_on(self, batches: int = 1) -> None:
         self.turns.release(batches)
@@ -78,7 +81,7 @@ async def test_what_waits_behind_a_busy_thread_is_computed_together(stage_of) ->
     assert stage.sizes.counts == [1, 0, 1, 0]
 
 
-async def test_the_oldest_goes_first_with_neighbours_in_length_only(stage_of) -> None:
+async def test_the_oldest_goes_first_with_those_of_about_its_length(stage_of) -> None:
     stage = stage_of()
     stage.ask("first")
     await stage.started(1)
@@ -87,7 +90,7 @@ async def test_the_oldest_goes_first_with_neighbours_in_length_only(stage_of) ->
     stage.go_on(10)
     await asyncio.gather(*waiting)
     lengths = [[len(text) for text in batch] for batch in stage.batches[1:]]
-    assert lengths == [[10, 12, 8], [40, 41], [13]]
+    assert lengths == [[10, 12, 8, 13], [40, 41]]
 
 
 async def test_a_batch_has_a_most_of_inputs_and_of_tokens_with_padding(stage_of) -> None:
@@ -99,7 +102,20 @@ async def test_a_batch_has_a_most_of_inputs_and_of_tokens_with_padding(stage_of)
     await asyncio.sleep(0)
     stage.go_on(10)
     await asyncio.gather(*waiting)
-    assert [len(batch) for batch in stage.batches[1:]] == [2, 1, 3, 1, 1]
+    sizes = [[len(text) for text in batch] for batch in stage.batches[1:]]
+    assert sizes == [[20, 20], [20], [1, 1, 1], [1], [99]]
+
+
+@pytest.mark.parametrize(("other", "batches"), [(16, [[4, 16]]), (17, [[4], [17]])])
+async def test_padding_may_cost_as_much_as_a_run_and_no_more(stage_of, other, batches) -> None:
+    stage = stage_of()
+    stage.ask("first")
+    await stage.started(1)
+    waiting = [stage.ask("x" * length) for length in (4, other)]
+    await asyncio.sleep(0)
+    stage.go_on(10)
+    await asyncio.gather(*waiting)
+    assert [[len(text) for text in batch] for batch in stage.batches[1:]] == batches
 
 
 async def test_one_request_is_shared_among_free_threads(stage_of) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_models
 import pytest
 
+import onnx_models
 from gatemill.core.call import Timeouts
 from gatemill.core.clock import SystemClock
 from gatemill.core.errors import (
@@ -89,7 +89,10 @@ async def test_vectors_have_length_one_and_are_those_of_the_graph(embedder) -> N
     async with served(embedder) as ask:
         answer = await ask(input=TEXTS[0])
     np.testing.assert_allclose(vectors(answer)[0], mean / np.linalg.norm(mean), atol=1e-5)
-    assert answer["usage"] == {"prompt_tokens": len(encoding.ids), "total_tokens": len(encoding.ids)}
+    assert answer["usage"] == {
+        "prompt_tokens": len(encoding.ids),
+        "total_tokens": len(encoding.ids),
+    }
     assert answer["object"] == "list"
     assert answer["model"] == "m"
 
@@ -148,9 +151,7 @@ async def test_a_text_that_is_too_long_is_cut_only_when_asked(embedder) -> None:
         assert re.search("102 tokens.*64 tokens at most.*truncate", refused.message)
         cut = await ask(input=long, truncate=True)
         assert cut["usage"]["prompt_tokens"] == 64
-        np.testing.assert_allclose(
-            vectors(cut), vectors(await ask(input="good " * 62)), atol=1e-6
-        )
+        np.testing.assert_allclose(vectors(cut), vectors(await ask(input="good " * 62)), atol=1e-6)
         endless = "x" * 1_000_000
         assert "1,000,000 characters" in (await refusal(ask, input=endless)).message
         assert (await ask(input=endless, truncate=True))["usage"]["prompt_tokens"] <= 64

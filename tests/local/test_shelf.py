@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
@@ -24,6 +25,9 @@ from gatemill.core.model import ModelSpec
 from gatemill.core.ports import Incoming, Outgoing
 from gatemill.local.shelf import Serving, Shelf
 from gatemill.upstream.inline import Events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MIB = 1_048_576
 GOOD = Incoming(200, {}, b"{}")
@@ -123,6 +127,15 @@ async def ask(shelf: Shelf, name: str = "m", deadline_s: float = 1e9) -> Incomin
     return await shelf.exchange(asking(name), Timeouts(), deadline_s)
 
 
+async def until(stands: Callable[[], bool]) -> None:
+    """Others have had their turns until this holds."""
+    for _ in range(100_000):
+        if stands():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("that never came")
+
+
 async def settle() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
@@ -137,8 +150,7 @@ async def test_a_model_is_loaded_by_its_first_request_and_once(shelf, play) -> N
     assert state(shelf) == "unloaded"
     play.loading.clear()
     waiting = [asyncio.ensure_future(ask(shelf)) for _ in range(5)]
-    while not state(shelf) == "loading":
-        await asyncio.sleep(0)
+    await until(lambda: state(shelf) == "loading")
     play.loading.set()
     assert await asyncio.gather(*waiting) == [GOOD] * 5
     assert len(play.made) == 1
@@ -357,8 +369,7 @@ async def test_preloading_fails_quietly_and_loads_once(shelf, play) -> None:
     shelf.configure({"m": spec(), "bad": spec("bad", bytes=200 * MIB)})
     shelf.preload(["m", "bad"])
     shelf.preload(["m"])
-    while {one.name: one.state for one in shelf.states()} != {"m": "ready", "bad": "failed"}:
-        await asyncio.sleep(0)
+    await until(lambda: (state(shelf), state(shelf, "bad")) == ("ready", "failed"))
     shelf.preload(["m", "bad"])
     await settle()
     assert len(play.made) == 1
@@ -370,8 +381,7 @@ async def test_closing_ends_what_is_loading_and_what_is_busy(play, clock) -> Non
     await ask(shelf)
     play.loading.clear()
     slow = asyncio.ensure_future(ask(shelf, "slow"))
-    while state(shelf, "slow") != "loading":
-        await asyncio.sleep(0)
+    await until(lambda: state(shelf, "slow") == "loading")
     await shelf.close()
     with pytest.raises(InternalError):
         await slow

@@ -27,7 +27,9 @@ def sample_of(values: list[float] | np.ndarray, center: float = 0.0) -> Sample:
     return sample(len(apart), center, sum(apart), sum(each * each for each in apart))
 
 
-def stops(draws: tuple[Draw, Draw], runs: int, count: int, *, binary: bool) -> list[tuple[int, str]]:
+def stops(
+    draws: tuple[Draw, Draw], runs: int, count: int, *, binary: bool
+) -> list[tuple[int, str]]:
     """When the experiments that said something stopped, and what they said; looked at 100 times each."""
     rng = np.random.default_rng(20_261_121)
     found = []

@@ -31,7 +31,9 @@ def test_shared_fallbacks_are_no_circle(tmp_path: Path) -> None:
 
 def test_a_long_chain_of_fallbacks_is_fine(tmp_path: Path) -> None:
     chain = {f"m{i}": f'["m{i + 1}"]' for i in range(1500)}
-    assert len(loaded(tmp_path, models(**chain, m1500="[]")).settings.models) == 1502 + len(OWN_MODELS)
+    assert len(loaded(tmp_path, models(**chain, m1500="[]")).settings.models) == 1502 + len(
+        OWN_MODELS
+    )
 
 
 def test_a_fallback_is_a_configured_model_and_no_pattern(tmp_path: Path) -> None:

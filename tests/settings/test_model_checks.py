@@ -34,6 +34,7 @@ def wrong(folder: Path, text: str) -> list[str]:
     [
         f"[models.m.experiment]\n{ARMS}",
         '[models.m.complexity]\nsimple = "v1"\nhard = "v2"\n',
+        '[models.m.by_feature]\nfeature = "user.tier"\nmodels = { gold = "v1" }\ndefault = "v2"\n',
         '[models."p-*"]\ntargets = ["e/*"]\n[models."p-*".shadow]\nmodel = "v1"\n',
         '[models.m]\ntargets = ["e/x"]\nfallbacks = ["v1", "cache"]\ncache = { ttl_s = 1, stale_s = 9 }\n',
         '[cache]\nttl_s = 1\nstale_s = 9\n[models.m]\ntargets = ["e/x"]\nfallbacks = ["cache"]\n',
@@ -68,6 +69,21 @@ def test_a_model_leads_one_way_only(tmp_path: Path) -> None:
     assert wrong(tmp_path, text) == [
         f"5: models.m.complexity: has targets and experiment beside it: {keep}",
     ]
+
+
+def test_a_feature_leads_to_models_that_exist_and_in_no_circle(tmp_path: Path) -> None:
+    text = '[models.m.by_feature]\nfeature = "user.tier"\nmodels = { gold = "m", b = "v3" }\n'
+    found = wrong(tmp_path, text + 'default = "p-*"\n')
+    assert [error.split(":")[0] for error in found] == ["3", "3", "4"]
+    assert "models lead in a circle: m -> m" in found[0] + found[1]
+    assert 'no model is named "v3"' in found[0] + found[1]
+    assert 'is one model, and "p-*" is a pattern' in found[2]
+
+
+def test_a_feature_is_named_with_its_entity(tmp_path: Path) -> None:
+    text = '[models.m.by_feature]\nfeature = "tier"\nmodels = { gold = "v1" }\ndefault = "v2"\n'
+    (found,) = wrong(tmp_path, text)
+    assert found.startswith("2: models.m.by_feature.feature")
 
 
 def test_what_a_model_leads_to_exists_and_is_no_pattern(tmp_path: Path) -> None:

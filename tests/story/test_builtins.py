@@ -93,9 +93,7 @@ async def test_an_arm_is_shown_in_answer_and_headers(ask):
     assert said.headers["x-gatemill-arm"] == said.headers["x-gatemill-model-version"] == "only"
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status", "param"),
-    [
+REFUSED = [
         ("/v1/predict", {"model": MOOD, "input": ""}, 400, "input"),
         ("/v1/predict", {"model": MOOD, "input": []}, 400, "input"),
         ("/v1/predict", {"model": MOOD, "input": ["x"] * 257}, 400, "input"),
@@ -112,17 +110,21 @@ async def test_an_arm_is_shown_in_answer_and_headers(ask):
         ("/v1/embeddings", {"model": "builtin/hash-512", "input": [1, 2]}, 400, "input"),
         ("/v1/embeddings", {"model": "builtin/hash-512", "input": "x", "dimensions": 256}, 400, "dimensions"),
         ("/v1/chat/completions", {"model": MOOD, "messages": [{"role": "user", "content": "x"}]}, 400, "model"),
-    ],
-)  # fmt: skip
-async def test_what_cannot_be_answered_is_refused_by_its_field(ask, path, body, status, param):
-    said = await ask("POST", path, body)
-    assert (said.status, said.json["error"]["param"]) == (status, param), said.body
-    assert said.json["error"]["message"].endswith((".", "?"))
+]  # fmt: skip
+
+
+async def test_what_cannot_be_answered_is_refused_by_its_field(ask):
+    for path, body, status, param in REFUSED:
+        said = await ask("POST", path, body)
+        assert (said.status, said.json["error"]["param"]) == (status, param), said.body
+        assert said.json["error"]["message"].endswith((".", "?"))
 
 
 async def test_a_long_text_is_cut_only_where_that_is_asked(ask):
     long = "good " * 5000
-    said = await ask("POST", "/v1/predict", {"model": MOOD, "input": ["ok", long], "truncate": True})
+    said = await ask(
+        "POST", "/v1/predict", {"model": MOOD, "input": ["ok", long], "truncate": True}
+    )
     assert [each["truncated"] for each in said.json["predictions"]] == [False, True]
 
 
@@ -229,21 +231,21 @@ async def test_the_lines_of_a_file_are_a_job_too(ask, gate):
     assert labels == ["positive", "negative", "positive"]
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "param"),
-    [
-        ({"model": "mood"}, 400, "input"),
-        ({"model": "mood", "input": ["a"], "input_file_id": "file-1"}, 400, "input"),
-        ({"model": "mood", "input": []}, 400, "input"),
-        ({"model": "mood", "input": [""]}, 400, "input.0"),
-        ({"model": "mood", "input_file_id": "file-none"}, 404, "file_id"),
-        ({"model": "none", "input": ["a"]}, 404, "model"),
-        ({"model": "mood", "input": ["a"], "webhook": "x"}, 400, "webhook"),
-    ],
-)
-async def test_a_batch_that_cannot_run_is_refused_at_the_door(ask, body, status, param):
-    said = await ask("POST", "/v1/predict/batch", body)
-    assert (said.status, said.json["error"]["param"]) == (status, param), said.body
+BAD_BATCHES = [
+    ({"model": "mood"}, 400, "input"),
+    ({"model": "mood", "input": ["a"], "input_file_id": "file-1"}, 400, "input"),
+    ({"model": "mood", "input": []}, 400, "input"),
+    ({"model": "mood", "input": [""]}, 400, "input.0"),
+    ({"model": "mood", "input_file_id": "file-none"}, 404, "file_id"),
+    ({"model": "none", "input": ["a"]}, 404, "model"),
+    ({"model": "mood", "input": ["a"], "webhook": "x"}, 400, "webhook"),
+]
+
+
+async def test_a_batch_that_cannot_run_is_refused_at_the_door(ask):
+    for body, status, param in BAD_BATCHES:
+        said = await ask("POST", "/v1/predict/batch", body)
+        assert (said.status, said.json["error"]["param"]) == (status, param), said.body
 
 
 async def test_a_file_of_junk_fails_its_job_with_the_reason(ask, gate):
@@ -271,7 +273,10 @@ async def test_predict_and_rerank_wait_as_jobs_where_that_is_preferred(ask):
 
 async def test_a_report_over_documents_needs_no_other_model(ask):
     documents = [
-        {"id": "mill", "text": "The mill grinds grain. " * 3 + "It was built in 1820 by the river."},
+        {
+            "id": "mill",
+            "text": "The mill grinds grain. " * 3 + "It was built in 1820 by the river.",
+        },
         {"id": "forge", "text": "The forge makes nails. Its hammer is driven by water. It is old."},
     ]
     args = {"model": "builtin/extract", "documents": documents}

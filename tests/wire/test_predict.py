@@ -87,7 +87,9 @@ def test_the_model_is_renamed_and_the_rest_stays():
 
 def test_a_long_text_goes_out_cut_where_that_was_asked():
     data = body(input=["a", LONG], truncate=True)
-    sent = msgspec.json.decode(predict.native(data, predict.head(data), "theirs", stream_usage=True))
+    sent = msgspec.json.decode(
+        predict.native(data, predict.head(data), "theirs", stream_usage=True)
+    )
     assert sent["model"] == "theirs"
     assert [len(text) for text in sent["input"]] == [1, 20_000]
     call = answered(predict, data)

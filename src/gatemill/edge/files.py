@@ -63,7 +63,9 @@ def _add_changing(app: FastAPI, clerk: Clerk, shown: Shown) -> None:
         return clerk.answer(told(await _upload(request, form, services, owner)))
 
     async def delete(request: Request, file_id: str) -> Response:
-        await clerk.ledger.files.delete(file_id, owner_of(clerk.caller(request)))
+        owner = owner_of(clerk.caller(request))
+        await clerk.ledger.files.delete(file_id, owner)
+        await clerk.ledger.knowledge.forget_file(file_id, owner)
         return clerk.answer({"id": file_id, "object": "file", "deleted": True})
 
     app.add_api_route(PATH, create, methods=["POST"], **describe.route("files_create"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -172,8 +173,8 @@ def _params(data: bytes, field: str) -> str:
     if data.strip() in (b"null", b"{}"):
         return ""
     try:
-        found: dict[str, Any] = fields.decode_object(data)
-    except GatemillError:
+        found = msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.MsgspecError:
         raise InvalidValue(
             f'`{field}`: send an object such as {{"temperature": 0.2}}.', param=field
         ) from None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gatemill.ledger.experiment_rows import Arm, Event, Experiment, Guardrail
     from gatemill.ledger.ledger import Ledger
 
+FEEDBACK_MAX = 1_000_000
 GUARD_PACE_S = 5.0  # between two looks at the guardrails of one experiment, over all processes
 _LATE_S = 0.5  # a request that is being written down
 
@@ -38,14 +39,19 @@ class Desk:
     """One for the house."""
 
     def __init__(
-        self, ledger: Ledger, gateway: Gateway, splits: Table, publish: Callable[[], None]
+        self,
+        ledger: Ledger,
+        gateway: Gateway,
+        splits: Table,
+        publish: Callable[[], None],
+        feedback_max: int = FEEDBACK_MAX,
     ) -> None:
-        """`publish` serves what the table says now."""
+        """`publish` serves what the table says now; so many outcomes of one experiment are kept."""
         self._ledger = ledger
         self._gateway = gateway
         self.table = splits
         self._publish = publish
-        self.inbox = Inbox(ledger, gateway, splits)
+        self.inbox = Inbox(ledger, gateway, splits, feedback_max)
         self._new_id = ids.unguessable("exp_")
 
     @property

@@ -43,8 +43,10 @@ class Told(Struct, frozen=True):
 class Inbox:
     """One for the desk."""
 
-    def __init__(self, ledger: Ledger, gateway: Gateway, table: Table) -> None:
+    def __init__(self, ledger: Ledger, gateway: Gateway, table: Table, feedback_max: int) -> None:
+        """At most `feedback_max` outcomes of one experiment are kept."""
         self._ledger = ledger
+        self._feedback_max = feedback_max
         self._gateway = gateway
         self._table = table
         self._new_id = ids.unguessable("fb_")
@@ -79,7 +81,7 @@ class Inbox:
     async def record(self, one: Experiment, outcome: Outcome) -> bool:
         """An outcome of ours, such as a judge's; whether it counts. Raises InvalidValue."""
         checking.value(checking.declared(one, outcome.metric), outcome.value)
-        counted = await self._ledger.experiments.tell(outcome)
+        counted = await self._ledger.experiments.tell(outcome, self._feedback_max)
         self._table.outcomes += counted
         return counted
 

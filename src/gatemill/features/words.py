@@ -45,7 +45,7 @@ class FeatureNew(Struct, frozen=True, forbid_unknown_fields=True):
     ref: str | None = None
 
 
-class SetNew(Struct, frozen=True, forbid_unknown_fields=True):
+class SetNew(Struct, frozen=True):
     """A set, as it is sent; its name stands in the path."""
 
     entity: str
@@ -63,14 +63,14 @@ class RowNew(Struct, frozen=True, forbid_unknown_fields=True):
     event_ts: float | str | None = None  # when it became so: Unix seconds or ISO 8601; now
 
 
-class WriteNew(Struct, frozen=True, forbid_unknown_fields=True):
+class WriteNew(Struct, frozen=True):
     """Values to write."""
 
     entity: str
     rows: Annotated[list[RowNew], Meta(min_length=1, max_length=ROWS_MAX)]
 
 
-class ReadNew(Struct, frozen=True, forbid_unknown_fields=True):
+class ReadNew(Struct, frozen=True):
     """Values to read."""
 
     entities: Annotated[dict[str, list[str]], Meta(min_length=1, max_length=8)]

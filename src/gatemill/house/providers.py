@@ -18,6 +18,7 @@ from gatemill.policy.breaker import BreakerSettings
 from gatemill.settings.vendors import vendors
 from gatemill.upstream.inline import Inline
 from gatemill.upstream.lane import LaneSettings
+from gatemill.upstream.oip import InferenceServer
 from gatemill.upstream.pool import Pool
 from gatemill.wire.predict_text import PredictText
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _BUILT_IN = ("echo", "local")
+_INFERENCE_SERVER = "oip"  # its answers are turned into ours before anybody reads them
 _NATIVE: dict[str, tuple[str, ...]] = {
     "echo": ("chat", "embeddings"),
     BUILTIN: ("chat", "embeddings", "predict", "rerank"),
@@ -63,8 +65,9 @@ def transport_of(name: str, provider: Provider, clock: Clock, shelf: Shelf) -> T
             tls=tls,
             connections_max=provider.connections_max,
         )
-        return made
-    return Pool(provider.base_url, headers, connections_max=provider.connections_max, tls=tls)
+    else:
+        made = Pool(provider.base_url, headers, connections_max=provider.connections_max, tls=tls)
+    return InferenceServer(made) if provider.kind == _INFERENCE_SERVER else made
 
 
 @functools.cache

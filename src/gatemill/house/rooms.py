@@ -32,14 +32,13 @@ if TYPE_CHECKING:
     from gatemill.core.ports import Transport
     from gatemill.features.desk import Desk as FeaturesDesk
     from gatemill.gateway.parts import Gateway, Recorder
-    from gatemill.gateway.routes import CacheRoute, Routes
+    from gatemill.gateway.routes import Routes
     from gatemill.house.providers import Maker
     from gatemill.house.root import House, Lasting
     from gatemill.ledger.ledger import Ledger
     from gatemill.policy.experiment import Split
     from gatemill.settings.model import Settings
 
-COPIES_MAX = 16  # of requests under way to the shadow of an experiment
 WATCH_S = 1.0  # between two looks at what other processes may have changed
 
 
@@ -73,12 +72,18 @@ def rooms_of(
 ) -> Rooms:
     """All desks."""
     lasting, first, makers = made
-    published = Published(gateway.routes, lasting, makers, cache_of(settings.cache))
+    published = Published(gateway.routes, lasting, makers, settings)
     published.publish()
     return Rooms(
         shelf=lasting.shelf,
         registry=RegistryDesk(ledger, gateway, lasting.table, published, mlflow_of(settings)),
-        experiments=ExperimentsDesk(ledger, gateway, lasting.splits, published.publish),
+        experiments=ExperimentsDesk(
+            ledger,
+            gateway,
+            lasting.splits,
+            published.publish,
+            settings.experiments.feedback_max,
+        ),
         features=first.features,
         knowledge=knowledge_of(settings, ledger, gateway),
     )
@@ -92,13 +97,14 @@ class Published:
         routes: Routes,
         lasting: Lasting,
         makers: Mapping[str, Maker],
-        cache: CacheRoute | None,
+        settings: Settings,
     ) -> None:
         self.shelf = lasting.shelf
         self._routes = routes
         self._lasting = lasting
         self._makers = makers
-        self._cache = cache
+        self._cache = cache_of(settings.cache)
+        self._copies_max = settings.experiments.copies_max
 
     def knows(self, provider: str) -> bool:
         """The configuration has this provider."""
@@ -122,7 +128,7 @@ class Published:
             shadow = ShadowRoute(
                 split.shadow.model,
                 split.share,
-                COPIES_MAX,
+                self._copies_max,
                 split.shadow,
                 split.experiment.id,
             )
@@ -188,8 +194,6 @@ class Watcher:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
-        if self._rooms is not None:
-            await self._rooms.registry.close()
 
     async def _watch(self) -> None:
         while True:
@@ -197,4 +201,4 @@ class Watcher:
             with suppress(LedgerUnavailable, Overloaded):  # the next look finds it
                 await self.look()
             if self._rooms is not None:
-                self._rooms.registry.tick()
+                self._rooms.tick()

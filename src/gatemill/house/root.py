@@ -112,6 +112,7 @@ class House(Struct, frozen=True):
     async def close(self) -> None:
         """Connections to providers and stores are released; the ledger is flushed and closed."""
         await self.lasting.watcher.close()
+        await self.rooms.registry.close()
         await self.lasting.shelf.close()
         for transport in self.transports.values():
             await transport.close()

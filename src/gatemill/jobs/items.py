@@ -14,6 +14,8 @@ from gatemill.jobs.batching.survey import lines
 from gatemill.jobs.context import Quit
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from gatemill.jobs.context import Context
     from gatemill.wire.batch import Line
 
@@ -28,19 +30,31 @@ async def items_of(ctx: Context, file_id: str) -> list[str | dict[str, Raw]]:
     files = ctx.services.ledger.files
     try:
         file = await files.get(file_id, ctx.job.owner)
-        if file.bytes > FILE_BYTES_MAX:
-            raise InvalidValue(f"The file has {file.bytes} bytes; {FILE_BYTES_MAX} are the most.")
-        found: list[str | dict[str, Raw]] = []
-        async with aclosing(lines(files.content(file_id))) as each:
-            async for line in each:
-                if len(found) == ITEMS_MAX:
-                    raise InvalidValue(f"The file has more than {ITEMS_MAX} items. Split it.")
-                found.append(_item(line))
-        if not found:
-            raise InvalidValue("The file holds no text. Write one in each line.")
+        check_size(file.bytes)
+        return await _read(lines(files.content(file_id)))
     except (NotFound, InvalidValue) as error:
         raise Quit(Problem(error.code, error.message)) from None
-    return found
+
+
+def check_size(file_bytes: int) -> None:
+    """Raises InvalidValue for a file that is too large."""
+    if file_bytes > FILE_BYTES_MAX:
+        raise InvalidValue(
+            f"`input_file_id`: the file has {file_bytes} bytes; {FILE_BYTES_MAX} are the most. Split it.",
+            param="input_file_id",
+        )
+
+
+async def _read(found: AsyncGenerator[Line, None]) -> list[str | dict[str, Raw]]:
+    items: list[str | dict[str, Raw]] = []
+    async with aclosing(found):
+        async for line in found:
+            if len(items) == ITEMS_MAX:
+                raise InvalidValue(f"The file has more than {ITEMS_MAX} items. Split it.")
+            items.append(_item(line))
+    if not items:
+        raise InvalidValue("The file holds no text. Write one in each line.")
+    return items
 
 
 def _item(line: Line) -> str | dict[str, Any]:

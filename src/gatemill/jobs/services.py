@@ -70,6 +70,10 @@ class Rooms(Struct, frozen=True):
         if "experiments" in changed or "registry" in changed:
             await self.experiments.refresh()
 
+    def tick(self) -> None:
+        """What the rooms do by themselves is begun where it is due; called every second or so."""
+        self.registry.tick()
+
 
 class Services(Struct, frozen=True):
     """The parts of the house that jobs use."""

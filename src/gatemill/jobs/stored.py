@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from gatemill.core.errors import GatemillError, InvalidValue, MissingParameter, RequestTooLarge
+from gatemill.core.job import Problem
 from gatemill.jobs.fanout import is_of_item
 from gatemill.jobs.runner import problem_of
+from gatemill.knowledge.extracting.limits import UnreadableError
 from gatemill.ledger.knowledge.rows import COMPLETED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gatemill.core.job import Problem
     from gatemill.jobs.context import Context
     from gatemill.jobs.prompting import Document
 
@@ -33,7 +34,7 @@ class Place(Struct, frozen=True):
     """Where a stored text is."""
 
     id: str  # of the file, or of the document in its store
-    title: str
+    title: str  # "" for a file, which has its own
     store: str = ""  # id of the vector store; "" for a file
 
 
@@ -69,7 +70,7 @@ async def given(
         return found
 
     async def places() -> list[Place]:
-        return [Place(each, each) for each in file_ids] + await _of_store(ctx, store)
+        return [Place(each, "") for each in file_ids] + await _of_store(ctx, store)
 
     kept: list[Place] = await ctx.step("documents", places, list[Place])
     if len(found) + len(kept) > DOCUMENTS_MAX:
@@ -106,15 +107,19 @@ async def _of_store(ctx: Context, name: str) -> list[Place]:
 
 
 async def _read(ctx: Context, place: Place) -> Given:
-    ledger, owner = ctx.services.ledger, ctx.job.owner
+    """A document, or why it cannot be read. Raises what may pass."""
+    ledger, owner, title = ctx.services.ledger, ctx.job.owner, place.title
     try:
         if place.store:
             store = await ledger.knowledge.find(place.store, owner)
-            text = await ledger.knowledge.document_text(store, place.id)
-        else:
-            text = await ctx.services.rooms.knowledge.text_of(place.id, owner)
+            return Given(place.id, title, await ledger.knowledge.document_text(store, place.id))
+        title = (await ledger.files.get(place.id, owner)).filename
+        reader = ctx.services.rooms.knowledge.ingesting
+        return Given(place.id, title, await reader.file_text(place.id, owner))
+    except UnreadableError as error:
+        problem = Problem(error.code, error.message, "file_ids")
     except GatemillError as error:
         if not is_of_item(error):
             raise
-        return Given(place.id, place.title, problem=problem_of(error))
-    return Given(place.id, place.title, text)
+        problem = problem_of(error)
+    return Given(place.id, title, problem=problem)

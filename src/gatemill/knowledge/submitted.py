@@ -64,8 +64,16 @@ def packed(said: Chunking | None) -> str:
     return msgspec.json.encode(said or Chunking("auto")).decode()
 
 
+def named(texts: Sequence[Text], prefix: str) -> list[Text]:
+    """The same texts; one without an id gets `prefix` and its place."""
+    return [
+        one if one.id else msgspec.structs.replace(one, id=f"{prefix}{at:04x}")
+        for at, one in enumerate(texts)
+    ]
+
+
 def documents_of(texts: Sequence[Text], how: str) -> list[NewDocument]:
-    """Texts as documents of a store; each has an id. Raises InvalidValue for one that stands twice."""
+    """Texts that have ids as documents of a store. Raises InvalidValue for one that stands twice."""
     ids = [one.id for one in texts]
     if len(set(ids)) < len(ids):
         raise InvalidValue("`documents`: an id stands twice. Send each once.", param="documents")

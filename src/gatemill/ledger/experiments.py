@@ -147,12 +147,12 @@ class Experiments:
 
     # --- Outcomes --------------------------------------------------------------------------------
 
-    async def tell(self, outcome: Outcome) -> bool:
+    async def tell(self, outcome: Outcome, most: int) -> bool:
         """The outcome is durable and counts, once; False: the experiment has ended, or never was.
 
-        Raises IdempotencyKeyReused, and RateLimited when as many are kept as may be.
+        Raises IdempotencyKeyReused, and RateLimited when `most` are kept.
         """
-        return await self._share(lambda db: outcomes.tell(db, outcome))
+        return await self._share(lambda db: outcomes.tell(db, outcome, most))
 
     async def sums(self, wanted: Wanted) -> Sums:
         """What is known of each arm."""

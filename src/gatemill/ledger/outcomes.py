@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gatemill.core.errors import GatemillError
     from gatemill.ledger.database import Database
 
-FEEDBACK_MAX = 1_000_000  # outcomes of one experiment that are kept
 DROP_ROWS = 2_000  # in one transaction
 NEWEST = 20_000  # attempts of an arm among which the 95th percentile is looked for
 _LINES_MAX = 10_000
@@ -94,13 +93,16 @@ class Sums(Struct, frozen=True):
     counted: list[Counted]
 
 
-def tell(database: Database, outcome: Outcome) -> bool | GatemillError:
-    """A unit of the writer: whether the outcome counts, or why it is refused."""
+def tell(database: Database, outcome: Outcome, most: int) -> bool | GatemillError:
+    """A unit of the writer: whether the outcome counts, or why it is refused.
+
+    At most `most` outcomes of one experiment are kept.
+    """
     row = asdict(outcome)
     if found := database.rows(_SQL["read_feedback"], row):
         return _again(database, outcome, found[0])
-    if not database.run(_SQL["count_feedback"], {**row, "most": FEEDBACK_MAX}):
-        return _no_room(database, outcome)
+    if not database.run(_SQL["count_feedback"], {**row, "most": most}):
+        return _no_room(database, outcome, most)
     if not database.run(_SQL["add_feedback"], row):
         # Another process was faster; both said the same, or the later one is told the next time.
         database.run(_SQL["uncount_feedback"], row)
@@ -119,11 +121,12 @@ def _again(database: Database, outcome: Outcome, found: dict[str, Any]) -> bool 
     return True
 
 
-def _no_room(database: Database, outcome: Outcome) -> bool | GatemillError:
+def _no_room(database: Database, outcome: Outcome, most: int) -> bool | GatemillError:
     found = database.rows(_READ_EXPERIMENT, {"id": outcome.experiment_id})
-    if found and found[0]["feedback"] >= FEEDBACK_MAX:
+    if found and found[0]["feedback"] >= most:
         return RateLimited(
-            f"{FEEDBACK_MAX} outcomes of this experiment are kept, and no more. Conclude it.",
+            f"{most} outcomes of this experiment are kept, and no more (experiments.feedback_max)."
+            " Conclude it.",
             retry_after_s=3600.0,
         )
     return False

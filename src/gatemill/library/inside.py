@@ -103,9 +103,7 @@ class Inside(Functions):
             await self._ask("predict", {"model": model, "input": texts, **options}, caller)
         )
 
-    async def rerank(
-        self, model: str, query: str, documents: list[str], **options: Any
-    ) -> Answer:
+    async def rerank(self, model: str, query: str, documents: list[str], **options: Any) -> Answer:
         """The documents that fit best; `options` are `top_n` and such, and as for `chat`.
 
         Raises GatemillError.

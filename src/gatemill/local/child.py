@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 CONNECTIONS_MAX = 256
 _LOOK_S = 0.05  # between two looks at a child that starts
-_BACKOFF_S = 0.2
-_BACKOFF_MAX_S = 30.0
+BACKOFF_S = 0.2
+BACKOFF_MAX_S = 30.0
 _CALM_S = 60.0  # after so long a life, a child's end is the first again
 
 
@@ -181,7 +181,7 @@ class Child:
                 await self._outlive(child)
                 failures = 1 if loop.time() - began_s > _CALM_S else failures + 1
                 self.restarts += 1
-            pause = pause_s(failures, _BACKOFF_S, _BACKOFF_MAX_S, 0.5 + random.random() / 2)
+            pause = pause_s(failures, BACKOFF_S, BACKOFF_MAX_S, 0.5 + random.random() / 2)
             await asyncio.sleep(pause)
 
     async def _outlive(self, child: Process) -> None:

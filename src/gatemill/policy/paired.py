@@ -67,7 +67,7 @@ def part(times: float, count: int) -> Part | None:
 
 
 def t_975(freedom: int) -> float:
-    """Below which 97.5 % of Student's t lie, to three digits. Source: Abramowitz and Stegun, 26.7.5."""
+    """Below which 97.5 % of Student's t lie, to 0.2 %. Source: Abramowitz and Stegun, 26.7.5."""
     if freedom in _T:
         return _T[freedom]
     z = _Z

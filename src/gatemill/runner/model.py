@@ -197,6 +197,8 @@ def _device(said: str) -> str:
         return said
     if torch.cuda.is_available():
         return "cuda"
+    if torch.version.cuda:
+        sys.stderr.write("torch was built for CUDA, and there is no GPU: a CPU build is enough\n")
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

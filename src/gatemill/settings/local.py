@@ -54,7 +54,7 @@ class LocalModel(Section):
     )
     batch_max: Count | None = Field(None, description="Most inputs computed together (16).")
     batch_tokens: Count | None = Field(
-        None, description="Most tokens computed together, padding included (4096)."
+        None, description="Most tokens computed together, padding included (512)."
     )
     batch_wait_s: float = Field(
         0.0, ge=0, le=1, description="How long a free thread waits for more inputs; for GPUs."

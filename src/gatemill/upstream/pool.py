@@ -31,6 +31,7 @@ WAITING_MAX = 1024  # exchanges that wait for a connection; above it Overloaded
 # A kept connection that the provider has closed shows it within a round trip. One that closes later
 # may have worked on the request, which is then not sent again.
 STALE_S = 1.0
+HEADS_MAX = 1024  # a path may hold a model's name, which callers choose; then all are made anew
 _SWEEP_S = 0.05
 
 
@@ -61,7 +62,7 @@ class Pool:
         self._netloc = url.netloc.rpartition("@")[2]
         self._headers = headers
         self._connections_max = connections_max
-        self._heads: dict[str, bytes] = {}  # request heads by path; as many as there are operations
+        self._heads: dict[str, bytes] = {}  # request heads by path; at most HEADS_MAX
         self._idle: list[Connection] = []  # last in, first out: the warmest socket is used again
         self._busy: set[Connection] = set()
         self._opening = 0
@@ -255,5 +256,7 @@ class Pool:
             "accept-encoding: identity",
             *(f"{name}: {value}" for name, value in self._headers),
         ]
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
         head = self._heads[path] = ("\r\n".join(lines) + "\r\ncontent-length: ").encode("latin-1")
         return head

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gatemill.core.call import Head, Usage
-from gatemill.core.errors import MissingParameter, UpstreamBadReply
+from gatemill.core.errors import InvalidValue, MissingParameter, UpstreamBadReply
 from gatemill.wire import fields, sse
 from gatemill.wire.fields import Entities, OpenAIUsage, from_openai_usage, openai_usage
 from gatemill.wire.passage import ChatPassage
@@ -81,12 +81,10 @@ class _ToolSpec(Struct):
 
 class _ChatHead(Struct):
     model: Annotated[str, Meta(min_length=1)]
-    messages: (  # required, unless a prompt of the registry brings them
-        Annotated[
-            list[_System | _Developer | _User | _Assistant | _Tool | _Function], Meta(min_length=1)
-        ]
-        | UnsetType
-    ) = UNSET
+    # At least one, unless a prompt of the registry brings them; SDKs cannot leave the field out.
+    messages: list[_System | _Developer | _User | _Assistant | _Tool | _Function] | UnsetType = (
+        UNSET
+    )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
@@ -117,8 +115,12 @@ _reply = msgspec.json.Decoder(_Reply)
 def head(body: bytes) -> Head:
     """The head of a chat request. Raises InvalidRequest and its kinds."""
     read = fields.decode_head(_head, body, _HINTS)
-    if read.messages is UNSET and read.prompt_id is None:
-        raise MissingParameter(f"`messages`: is required. {_HINTS['messages']}", param="messages")
+    if not read.messages and read.prompt_id is None:
+        if read.messages is UNSET:
+            raise MissingParameter(
+                f"`messages`: is required. {_HINTS['messages']}", param="messages"
+            )
+        raise InvalidValue(f"`messages`: is empty. {_HINTS['messages']}", param="messages")
     options = read.stream_options
     return Head(
         model=read.model,

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from gatemill.core.call import Key
 from gatemill.core.tasks import _running
+from gatemill.jobs.context import Quit
+from gatemill.jobs.judging import Row
+from gatemill.jobs.kinds import judge
 from house_for_tests import opened
 
 CONFIG = """
@@ -100,7 +106,7 @@ async def test_the_calls_of_a_model_are_split_and_it_is_itself_again_afterwards(
         arm, _ = await arm_of(ask, f"u{n}", model="a", text="three words here")
         said = await ask.chat("three words here", model="a", user=f"u{n}")
         found.setdefault(arm, set()).add(said.json["choices"][0]["message"]["content"])
-    assert found == {"old": {"three words here"}, "new": {"three"}}
+    assert found == {"old": {"three words here"}, "new": {"three "}}
     assert (await ask("DELETE", f"{PATH}/shorter")).status == 409  # it decides
     await ask.good("POST", f"{PATH}/shorter/conclude")
     assert (await arm_of(ask, "u1", model="a"))[0] == "old"
@@ -160,7 +166,7 @@ async def test_feedback_counts_once_and_for_the_arm_that_answered(ask, plain):
         once = await ask("POST", "/v1/feedback", {**named, "idempotency_key": "k"}, plain)
         assert once.status == 202
     reused = await ask("POST", "/v1/feedback", {**named, "value": 0, "idempotency_key": "k"}, plain)
-    assert (reused.status, reused.json["error"]["code"]) == (409, "idempotency_key_reused")
+    assert (reused.status, reused.json["error"]["code"]) == (422, "idempotency_key_reused")
     await ask("POST", "/v1/feedback", named, plain)  # without a name it is another one of the unit
     metric = (await ask.good("GET", f"{PATH}/ab/results"))["metrics"][0]
     assert sum(each["n"] for each in metric["arms"]) == 2
@@ -234,9 +240,8 @@ async def test_a_shadow_is_counted_and_never_seen(ask):
     for n in range(10):
         said = await ask.chat("three words here", model="a", user=f"u{n}")
         assert said.headers["x-gatemill-arm"] == "one"
-        assert said.json["choices"][0]["message"]["content"] == "three words"
-    while _running - {task for task in _running if task.get_name() != "shadow"}:
-        await asyncio.sleep(0)
+        assert said.json["choices"][0]["message"]["content"] == "three words "
+    await asyncio.gather(*(task for task in _running if task.get_name() == "shadow"))
     one, dark = (await ask.good("GET", f"{PATH}/ab/results"))["arms"]
     assert (one["requests"], dark["requests"]) == (10, 10)
     # It answers what was asked, not what another arm has made of it.
@@ -288,7 +293,10 @@ BAD = [
     ({"metrics": [THUMBS]}, "metrics"),
     ({"unit": "team"}, "unit"),
     ({"guardrails": [{"metric": "mood", "max": 1}]}, "guardrails.0.metric"),
-    ({"guardrails": [{"metric": "error_rate", "max": 0.1, "window_s": 1}]}, "guardrails.0.window_s"),
+    (
+        {"guardrails": [{"metric": "error_rate", "max": 0.1, "window_s": 1}]},
+        "guardrails.0.window_s",
+    ),
     ({"colour": 1}, "colour"),
 ]
 
@@ -348,7 +356,7 @@ async def test_arms_of_the_configuration_file_change_requests_too(ask):
         said = await ask.chat("three words here", model="split", user=f"u{n}")
         text = said.json["choices"][0]["message"]["content"]
         answers.add((said.headers["x-gatemill-arm"], text))
-    assert answers == {("v1", "three words here"), ("v2", "three")}
+    assert answers == {("v1", "three words here"), ("v2", "three ")}
 
 
 async def test_an_arm_of_a_split_name_may_lead_to_an_experiment_of_the_file(ask):
@@ -361,3 +369,29 @@ async def test_an_arm_of_a_split_name_may_lead_to_an_experiment_of_the_file(ask)
     rows = (await ask.good("GET", "/api/v1/requests?model=ab"))["data"]
     assert {row["version"] for row in rows} == {"one", "two/v1", "two/v2"}
     assert msgspec.json.encode(found)
+
+
+async def test_a_judge_feeds_an_experiment_with_what_is_independent(ask, gate):
+    await running(ask, metrics=[{"name": "wins"}])
+    desk = gate.home.rooms.experiments
+    one = await desk.get("ab")
+    job = SimpleNamespace(id="job_1", key_id="k")
+    key = Key(id="k", name="k", admin=True)
+    ctx = SimpleNamespace(job=job, key=key, services=gate.home.jobs.services, now_s=lambda: 1.0)
+    feeds = judge.Feeds("ab", "wins", "one", "two")
+    assert await judge._fed(ctx, feeds) == one
+    winners = ["a", "a", "", "b", "tie", "b"]
+    rows = [Row(f"p{at}", winner) for at, winner in enumerate(winners)]
+    for _ in range(2):  # a job that is interrupted does it again
+        assert await judge._feed(ctx, one, feeds, rows) == 5
+    metric = (await ask.good("GET", f"{PATH}/ab/results"))["metrics"][1]
+    # Of each pair one arm hears: a, tie of the even ones; a, b, b of the odd ones are 0, 1, 1 for two.
+    assert [(arm["n"], arm["mean"]) for arm in metric["arms"]] == [
+        *((2, 0.75), (3, pytest.approx(2 / 3)))
+    ]
+    for wrong in ({"a": "none"}, {"metric": "thumbs"}, {"metric": "none"}):
+        with pytest.raises(Quit):
+            await judge._fed(ctx, replace(feeds, **wrong))
+    ctx.key = replace(key, admin=False)
+    with pytest.raises(Quit):
+        await judge._fed(ctx, feeds)

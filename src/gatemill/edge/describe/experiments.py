@@ -128,6 +128,6 @@ ROUTES: dict[str, Control] = {
         "FeedbackNew",
         "POST",
         202,
-        errors=(*_BODY, 404, 409, 429),
+        errors=(*_BODY, 404, 422, 429),
     ),
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatemill.edge.describe import rag
+from gatemill.edge.describe import rag, stores
 
 if TYPE_CHECKING:
     from gatemill.edge.describe.control import Control
 
-ROUTES: dict[str, Control] = {**rag.ROUTES}
+ROUTES: dict[str, Control] = {**stores.ROUTES, **rag.ROUTES}

@@ -20,6 +20,7 @@ TAGS = {
     "Jobs": "Work that outlives a request: hand it in, watch it, cancel it, and see what it died of.",
     "Files and batches": "OpenAI's files and batches, for every model.",
     "Experiments": "Two models, one question: who is better, and when one may say so.",
+    "Knowledge": "Vector stores, searching them, and answers from them.",
     "Webhooks": "Who is told when jobs end, and what became of it.",
     "Models of one's own": "Models that run here, their versions and prompts.",
     "Features": "What is known of users and other entities, and what requests were given.",
@@ -217,7 +218,9 @@ def _samples(path: str, examples: dict[str, Json], *, key: bool) -> list[Json]:
 def curl(path: str, example: Json, *, key: bool, method: str = "") -> str:
     """The shell command that sends an example; it reads GATEMILL_URL and GATEMILL_API_KEY."""
     lines = [f'curl -sS "$GATEMILL_URL{path}"']
-    if method in ("PATCH", "DELETE") or (method == "POST" and not {"request", "file"} & {*example}):
+    if method in ("PATCH", "PUT", "DELETE") or (
+        method == "POST" and not {"request", "file"} & {*example}
+    ):
         lines.append(f"-X {method}")
     if key:
         lines.append('-H "Authorization: Bearer $GATEMILL_API_KEY"')

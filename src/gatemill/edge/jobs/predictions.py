@@ -14,7 +14,7 @@ from gatemill.core.job import owner_of
 from gatemill.edge import describe
 from gatemill.edge.jobs.jobs import PATH as JOBS
 from gatemill.jobs import shown
-from gatemill.jobs.items import FILE_BYTES_MAX
+from gatemill.jobs.items import check_size
 from gatemill.jobs.submission import Metadata, Submission, Word, check_names
 from gatemill.wire import fields
 from gatemill.wire.body import check, check_depth
@@ -91,11 +91,7 @@ def _read(body: bytes, depth_max: int) -> Wanted:
 async def _check_file(counter: Counter, key: Key, file_id: str) -> None:
     """Raises NotFound, and InvalidValue for a file that is too large."""
     file = await counter.clerk.ledger.files.get(file_id, owner_of(key))
-    if file.bytes > FILE_BYTES_MAX:
-        raise InvalidValue(
-            f"`input_file_id`: the file has {file.bytes} bytes; {FILE_BYTES_MAX} are the most. Split it.",
-            param="input_file_id",
-        )
+    check_size(file.bytes)
 
 
 def _args(wanted: Wanted) -> bytes:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatemill.edge.knowledge import rag, search
+from gatemill.edge.knowledge import (
+    documents,
+    file_batches,
+    rag,
+    search,
+    store_files,
+    stores,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -14,5 +21,5 @@ if TYPE_CHECKING:
 
 def add(app: FastAPI, shown: Shown) -> None:
     """The routes."""
-    search.add(app, shown)
-    rag.add(app, shown)
+    for room in (stores, store_files, file_batches, documents, search, rag):
+        room.add(app, shown)

@@ -13,7 +13,7 @@ from gatemill.core.errors import MissingParameter
 from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked, read
 from gatemill.edge.registry.names import ONE
-from gatemill.edge.registry.versions import VERSION
+from gatemill.edge.registry.versions import VERSION, number_of
 from gatemill.registry.comparing import compared
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class _Values(Struct):
 def add(app: FastAPI, clerk: Clerk, desk: Callable[[], Desk]) -> None:
     """The routes."""
 
-    async def render(request: Request, name: str, version: int) -> Response:
+    async def render(request: Request, name: str, version: str) -> Response:
         clerk.admin(request)
         said = await read(request, _Values)
-        filled = desk().prompt(name, version).fill(said.prompt_variables, said.features)
+        filled = desk().prompt(name, number_of(version)).fill(said.prompt_variables, said.features)
         return clerk.answer(
             {
                 "object": "prompt.rendering",

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gatemill.core.errors import InvalidValue, MissingParameter
+from gatemill.core.errors import InvalidValue, MissingParameter, NotFound
 from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.registry import cards
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gatemill.registry.desk import Desk
 
 VERSIONS = ONE + "/versions"
-VERSION = VERSIONS + "/{version:int}"
+VERSION = VERSIONS + "/{version}"
 _KINDS = ("source", "examples", "template")
 
 
@@ -97,16 +97,16 @@ def add(app: FastAPI, counter: Counter, desk: Callable[[], Desk]) -> None:
         told = [cards.version(model.kind, model.task, each) for each in found]
         return clerk.listing(told, limit)
 
-    async def one(request: Request, name: str, version: int) -> Response:
+    async def one(request: Request, name: str, version: str) -> Response:
         clerk.admin(request)
         model = await desk().rows.get(name)
-        found = await desk().rows.version(name, version)
+        found = await desk().rows.version(name, number_of(version))
         return clerk.answer(cards.version(model.kind, model.task, found))
 
-    async def archive(request: Request, name: str, version: int) -> Response:
+    async def archive(request: Request, name: str, version: str) -> Response:
         admin = clerk.admin(request)
         reason = Asked(request, "reason").text("reason")
-        found = await desk().archive(name, version, reason, admin.id)
+        found = await desk().archive(name, number_of(version), reason, admin.id)
         model = await desk().rows.get(name)
         return clerk.answer(cards.version(model.kind, model.task, found))
 
@@ -133,6 +133,16 @@ async def _train(
     answer = counter.clerk.answer(shown.job(accepted.job), 202)
     answer.headers["location"] = f"/v1/jobs/{accepted.job.id}"
     return answer
+
+
+def number_of(version: str) -> int:
+    """The number in a path. Raises NotFound for what is none."""
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise NotFound(
+            "A version is named by its number. GET /v1/models/NAME/versions lists them.",
+            param="version",
+        )
+    return int(version)
 
 
 def _number(after: str) -> int | None:

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from gatemill.core.errors import GatemillError, InvalidValue
+from gatemill.core.errors import GatemillError, InvalidValue, NotFound
 from gatemill.core.job import LOW, owner_of
+from gatemill.jobs.asker import Asker
 from gatemill.jobs.context import Quit
-from gatemill.jobs.fanout import Fan, Kept, Tokens, is_of_item, row, rows_of, tokens_of
+from gatemill.jobs.fanout import Fan, Kept, Tokens, is_of_item, row, rows_of
 from gatemill.jobs.runner import problem_of
 from gatemill.knowledge.desk import of_file
 from gatemill.knowledge.extracting.limits import SERVER
 from gatemill.ledger.knowledge.documents import Filling
-from gatemill.ledger.knowledge.rows import COMPLETED
-from gatemill.knowledge.submitted import Attributes, Chunking, Text, documents_of, packed, strategy
+from gatemill.ledger.knowledge.rows import CANCELLED, FAILED, IN_PROGRESS
+from gatemill.knowledge.submitted import Attributes, Chunking, Text, documents_of, named, packed, strategy
 
 if TYPE_CHECKING:
     from gatemill.core.call import Key
@@ -73,7 +74,7 @@ async def _begin(ctx: Context, args: Args, store: Store) -> int:
     desk = ctx.services.rooms.knowledge
     how = packed(args.chunking_strategy)
     attributes = msgspec.json.encode(args.attributes).decode()
-    new = documents_of(args.documents, how)
+    new = documents_of(_named(ctx, args), how)
     if args.file_ids:
         files = await desk.files(owner_of(ctx.key), args.file_ids, "file_ids")
         new += [of_file(file, attributes, how) for file in files]
@@ -82,26 +83,8 @@ async def _begin(ctx: Context, args: Args, store: Store) -> int:
     return len(new)
 
 
-class _Asker:
-    """The calls of a job, as knowledge asks. Satisfies knowledge.asking.Asker."""
-
-    def __init__(self, fan: Fan) -> None:
-        self.usage = Tokens()
-        self._fan = fan
-
-    async def ask(self, operation: str, body: bytes, step: str) -> bytes:
-        """The complete answer. Raises GatemillError."""
-        answer = await self._fan.ask(operation, body)
-        self.usage += tokens_of(operation, answer)
-        return answer
-
-    def labels(self, model: str) -> list[str]:
-        """Nobody asks."""
-        return []
-
-    def admitted(self) -> Any:
-        """Nobody asks."""
-        raise NotImplementedError
+def _named(ctx: Context, args: Args) -> list[Text]:
+    return named(args.documents, f"doc-{ctx.job.id.removeprefix('job_')}")
 
 
 class _Work:
@@ -111,12 +94,14 @@ class _Work:
         self._ctx = ctx
         self._store = store
         self._desk = ctx.services.rooms.knowledge
-        self._texts = {one.id: one.text for one in args.documents}
+        self._texts = {one.id: one.text for one in _named(ctx, args)}
         self._fan: Fan
+        self._total = 0
 
     async def run(self, waiting: list[Document]) -> Any:
         """What becomes of them. Raises GatemillError for what the next attempt may do better."""
-        self._fan = Fan(self._ctx, len(waiting), AT_ONCE)
+        self._total = len(waiting)
+        self._fan = Fan(self._ctx, self._total, AT_ONCE)
         try:
             found = await self._fan.run(
                 waiting, lambda one: f"document.{one.number}", self._one, self._failure
@@ -133,7 +118,9 @@ class _Work:
         return {"data": rows_of(found), "usage": self._fan.usage, "failed": self._fan.failed}
 
     async def _one(self, document: Document) -> Kept:
-        asker = _Asker(self._fan)
+        asker = Asker(self._fan)
+        if document.status != IN_PROGRESS:  # an earlier attempt came so far
+            return await self._told(document, asker.usage)
 
         def told(done: int, total: int) -> None:
             self._ctx.progress(0, self._total, f"{document.title}: {done} of {total} passages")
@@ -146,21 +133,24 @@ class _Work:
             if not is_of_item(error):
                 raise
             await self._desk.store.fail(document, SERVER, error.message)
-            gone = row(id=document.id, status="failed", error=problem_of(error))
+            gone = row(id=document.id, status=FAILED, error=problem_of(error))
             return Kept((gone,), asker.usage, failed=1)
         return await self._told(document, asker.usage)
 
     async def _told(self, document: Document, usage: Tokens) -> Kept:
-        found = await self._desk.store.ended(self._store, document.number)
-        status = "cancelled" if found is None else found.status
-        if found is not None and found.status != COMPLETED and found.error_code:
+        try:
+            found = await self._desk.store.document(self._store, document.id)
+        except NotFound:  # deleted meanwhile, as the one below
+            return Kept((row(id=document.id, status=CANCELLED),), usage)
+        if found.number != document.number:
+            return Kept((row(id=document.id, status=CANCELLED),), usage)
+        if found.status == FAILED:
             error = {"code": found.error_code, "message": found.error_message}
-            return Kept((row(id=document.id, status=status, error=error),), usage, failed=1)
-        chunks = 0 if found is None else found.chunks
-        return Kept((row(id=document.id, status=status, chunks=chunks),), usage)
+            return Kept((row(id=document.id, status=FAILED, error=error),), usage, failed=1)
+        return Kept((row(id=document.id, status=found.status, chunks=found.chunks),), usage)
 
     def _failure(self, document: Document, problem: Problem) -> list[Any]:
-        return [{"id": document.id, "status": "failed", "error": problem}]
+        return [{"id": document.id, "status": FAILED, "error": problem}]
 
     async def _give_up(self, waiting: list[Document], problem: Problem) -> None:
         await asyncio.gather(

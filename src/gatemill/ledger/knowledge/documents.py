@@ -131,7 +131,7 @@ def _place(database: Database, store: Store, document_id: str) -> int:
 
 
 def of_job(database: Database, store: Store, job_id: str, limit: int) -> list[Document]:
-    """Documents that a job has yet to read in."""
+    """Documents that a job reads in."""
     wanted = {"store_id": store.id, "job_id": job_id, "limit": limit}
     return [_document(row) for row in database.rows(_SQL["job_documents"], wanted)]
 
@@ -152,6 +152,14 @@ def hide(database: Database, store: Store, document_id: str, now_s: float) -> Do
     database.run(_SQL["hide_document"], {"store_id": store.id, "id": document_id})
     database.run(_SQL["revise_store"], {"id": store.id, "now_s": now_s})
     return document
+
+
+def forget_file(database: Database, file_id: str, owner: str, now_s: float) -> None:
+    """A file that was deleted is in no store of its owner any more."""
+    wanted = {"file_id": file_id, "owner": owner}
+    for row in database.rows(_SQL["stores_of_file"], wanted):
+        database.run(_SQL["hide_document"], {"store_id": row["id"], "id": file_id})
+        database.run(_SQL["revise_store"], {"id": row["id"], "now_s": now_s})
 
 
 def batch(database: Database, store: Store, batch_id: str) -> Batch:

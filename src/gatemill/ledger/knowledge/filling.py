@@ -49,6 +49,13 @@ class Bare(Struct, frozen=True):
     text: str
 
 
+class Reembedding(Struct, frozen=True):
+    """A job that writes the vectors of another embedder."""
+
+    store: Store  # as it was when the job began
+    job_id: str
+
+
 def add(
     database: Database,
     engine: Engine,
@@ -118,27 +125,41 @@ def without_vector(
     return [Bare(**row) for row in database.rows(_SQL["without_vector"], wanted)]
 
 
-def add_vectors(
-    database: Database, engine: Engine, store: Store, generation: int, rows: Sequence[tuple[Bare, bytes]]
-) -> None:
-    """Vectors of a generation that no search uses yet. Raises Outdated, NotFound."""
+def claim(database: Database, store: Store, job_id: str) -> bool:
+    """This job alone writes the next generation; False: it did before. Raises Outdated, NotFound."""
     _current(database, store)
+    row = {"id": store.id, "owner": store.owner, "job_id": job_id}
+    return database.run(_SQL["claim_store"], row) > 0
+
+
+def add_vectors(
+    database: Database, engine: Engine, work: Reembedding, rows: Sequence[tuple[Bare, bytes]]
+) -> None:
+    """Vectors of the next generation. Raises Outdated, NotFound."""
+    store = work.store
+    _check_claim(database, work)
     made = [
         VectorRow(
-            bare.number, generation, store.id, bare.document, len(vector) // _FLOAT_BYTES, vector
+            bare.number,
+            store.generation + 1,
+            store.id,
+            bare.document,
+            len(vector) // _FLOAT_BYTES,
+            vector,
         )
         for bare, vector in rows
     ]
     engine.add_vectors(database, made)
 
 
-def switch(database: Database, store: Store, embedder: Embedder) -> bool:
+def switch(database: Database, work: Reembedding, embedder: Embedder) -> bool:
     """Searches use the next generation; False: it lacks vectors of documents that came meanwhile.
 
     Raises Outdated, NotFound.
     """
+    store = work.store
     stores.lock(database, store.id, store.owner)
-    _current(database, store)
+    _check_claim(database, work)
     generation = store.generation + 1
     if without_vector(database, store, generation, 0, 1):
         return False
@@ -146,10 +167,17 @@ def switch(database: Database, store: Store, embedder: Embedder) -> bool:
     return True
 
 
-def drop_generations(database: Database, store: Store, generation: int) -> bool:
-    """Some vectors older than this generation are deleted; False: that were all."""
+def drop_generation(database: Database, store: Store, generation: int) -> bool:
+    """Some vectors of this generation are deleted; False: that were all."""
     few = {"store_id": store.id, "generation": generation, "limit": DROP_VECTORS}
-    return database.run(_SQL["drop_generations"], few) > 0
+    return database.run(_SQL["drop_generation"], few) > 0
+
+
+def _check_claim(database: Database, work: Reembedding) -> None:
+    store = _current(database, work.store)
+    row = {"id": store.id, "owner": store.owner, "job_id": work.job_id}
+    if not database.rows(_SQL["claimed_store"], row):
+        raise Outdated
 
 
 def _current(database: Database, store: Store) -> Store:

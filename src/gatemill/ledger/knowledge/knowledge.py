@@ -21,6 +21,7 @@ from gatemill.ledger.knowledge import (
     sqlite_engine,
     stores,
 )
+from gatemill.ledger.knowledge.filling import Reembedding
 from gatemill.ledger.knowledge.matrix import Matrices
 from gatemill.ledger.knowledge.rows import FAILED
 from gatemill.ledger.knowledge.searching import Asked, Search
@@ -157,7 +158,7 @@ class Knowledge:
         return await self.page(store, Page(limit, after, oldest_first=True), status)
 
     async def of_job(self, store: Store, job_id: str, limit: int) -> list[Document]:
-        """Documents that a job has yet to read in."""
+        """Documents that a job reads in, whatever became of them."""
         return await self._reader.run(lambda db: documents.of_job(db, store, job_id, limit))
 
     async def document_text(self, store: Store, document_id: str) -> str:
@@ -181,6 +182,11 @@ class Knowledge:
         now_s = self._clock.unix_s()
         found = await self._write(lambda db: documents.hide(db, store, document_id, now_s))
         await self._clear(found.number)
+
+    async def forget_file(self, file_id: str, owner: str) -> None:
+        """A file that was deleted is in no store of its owner any more."""
+        now_s = self._clock.unix_s()
+        await self._write(lambda db: documents.forget_file(db, file_id, owner, now_s))
 
     async def batch(self, store: Store, batch_id: str) -> Batch:
         """Files that were added together. Raises NotFound."""
@@ -243,26 +249,35 @@ class Knowledge:
             lambda db: filling.without_vector(db, store, generation, above, limit)
         )
 
-    async def add_vectors(
-        self, store: Store, generation: int, rows: Sequence[tuple[Bare, bytes]]
-    ) -> None:
+    async def reembed(self, store: Store, job_id: str) -> Reembedding:
+        """What lets this job alone write vectors of another embedder; those of an earlier job are gone.
+
+        Raises Outdated, NotFound.
+        """
+        if await self._write(lambda db: filling.claim(db, store, job_id)):
+            await self._drop_vectors(store, store.generation + 1)
+        return Reembedding(store, job_id)
+
+    async def add_vectors(self, work: Reembedding, rows: Sequence[tuple[Bare, bytes]]) -> None:
         """Vectors that no search uses yet. Raises Outdated, NotFound."""
         await self._ready()
         await self._expect(len(rows[0][1]) // 4)
         engine = self._engine
-        await self._write(lambda db: filling.add_vectors(db, engine, store, generation, rows))
+        await self._write(lambda db: filling.add_vectors(db, engine, work, rows))
 
-    async def switch(self, store: Store, embedder: Embedder) -> bool:
+    async def switch(self, work: Reembedding, embedder: Embedder) -> bool:
         """Searches use the next generation; False: it lacks vectors of what came meanwhile.
 
         Raises Outdated, NotFound.
         """
-        if not await self._write(lambda db: filling.switch(db, store, embedder)):
+        if not await self._write(lambda db: filling.switch(db, work, embedder)):
             return False
-        generation = store.generation + 1
-        while await self._write(lambda db: filling.drop_generations(db, store, generation)):
-            pass
+        await self._drop_vectors(work.store, work.store.generation)
         return True
+
+    async def _drop_vectors(self, store: Store, generation: int) -> None:
+        while await self._write(lambda db: filling.drop_generation(db, store, generation)):
+            pass
 
     # --- Searching -------------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ ON CONFLICT (name) DO UPDATE SET value = knowledge_numbers.value + excluded.valu
 -- A new store.
 INSERT INTO vector_stores (
     id, owner, name, description, mode, embedder, dimensions, embedder_version, generation, metadata,
-    expires_days, created_at, active_at, revision, gone
+    expires_days, created_at, active_at, revision, reembedding, gone
 ) VALUES (
     :id, :owner, :name, :description, :mode, :embedder, 0, '', 1, :metadata,
-    :expires_days, :now_s, :now_s, 0, FALSE
+    :expires_days, :now_s, :now_s, 0, '', FALSE
 );
 
 -- count_stores --
@@ -91,8 +91,25 @@ UPDATE vector_stores SET dimensions = :dimensions WHERE id = :id AND dimensions 
 -- switch_store --
 -- Searches use the vectors of another embedder from now on.
 UPDATE vector_stores SET embedder = :embedder, dimensions = :dimensions,
-    embedder_version = :embedder_version, generation = :generation, mode = 'hybrid', revision = revision + 1
+    embedder_version = :embedder_version, generation = :generation, mode = 'hybrid',
+    revision = revision + 1, reembedding = ''
 WHERE id = :id AND owner = :owner AND NOT gone AND generation = :before;
+
+-- claim_store --
+-- This job alone writes the vectors of the next generation; changes no row when it did already.
+UPDATE vector_stores SET reembedding = :job_id WHERE id = :id AND owner = :owner AND NOT gone
+    AND reembedding <> :job_id;
+
+-- claimed_store --
+-- Whether it still does.
+SELECT id FROM vector_stores WHERE id = :id AND owner = :owner AND NOT gone AND reembedding = :job_id;
+
+-- drop_generation --
+-- Deletes vectors of a generation that was not finished, a bounded number.
+DELETE FROM chunk_vectors WHERE store_id = :store_id AND generation = :generation AND number IN (
+    SELECT number FROM chunk_vectors WHERE store_id = :store_id AND generation = :generation
+    ORDER BY number LIMIT :limit
+);
 
 -- hide_store --
 -- Takes a store from its owner at once; what it holds is deleted piece by piece after that.
@@ -194,10 +211,10 @@ WHERE documents.store_id = :store_id AND NOT documents.gone AND documents.number
 ORDER BY documents.number DESC LIMIT :limit;
 
 -- job_documents --
--- Documents that a job has yet to read in, in their order.
+-- Documents that a job reads in, in their order.
 SELECT number, store_id, id, title, attributes, chunking, status, error_code, error_message, bytes,
     chunks, batch_id, is_file, created_at
-FROM documents WHERE store_id = :store_id AND job_id = :job_id AND status = 'in_progress' AND NOT gone
+FROM documents WHERE store_id = :store_id AND job_id = :job_id AND NOT gone
 ORDER BY number LIMIT :limit;
 
 -- document_attributes --
@@ -228,11 +245,12 @@ WHERE number = :number AND status = 'in_progress' AND NOT gone;
 -- Takes a document out of its store at once; its passages are deleted piece by piece after that.
 UPDATE documents SET gone = TRUE WHERE store_id = :store_id AND id = :id AND NOT gone;
 
--- hide_file --
--- The same for a file that is deleted, in every store of its owner.
-UPDATE documents SET gone = TRUE WHERE id = :id AND is_file AND NOT gone AND store_id IN (
-    SELECT vector_stores.id FROM vector_stores WHERE vector_stores.owner = :owner
-);
+-- stores_of_file --
+-- Stores of an owner that have a file among their documents.
+SELECT vector_stores.id FROM documents JOIN vector_stores ON vector_stores.id = documents.store_id
+WHERE documents.id = :file_id AND documents.is_file AND NOT documents.gone
+    AND vector_stores.owner = :owner AND NOT vector_stores.gone
+ORDER BY vector_stores.id LIMIT 10000;
 
 -- documents_gone --
 -- Documents that are yet to be deleted, a bounded number.
@@ -326,13 +344,6 @@ WHERE chunks.store_id = :store_id AND chunks.number > :above AND NOT documents.g
             AND chunk_vectors.generation = :generation
     )
 ORDER BY chunks.number LIMIT :limit;
-
--- drop_generations --
--- Deletes vectors of a store that no search uses any more, a bounded number.
-DELETE FROM chunk_vectors WHERE store_id = :store_id AND generation < :generation AND number IN (
-    SELECT number FROM chunk_vectors WHERE store_id = :store_id AND generation < :generation
-    ORDER BY number LIMIT :limit
-);
 
 -- sum_all --
 -- What the stores of everybody hold, for metrics.

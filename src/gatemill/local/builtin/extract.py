@@ -38,6 +38,7 @@ CANDIDATES_MAX = 400  # sentences among which a summary chooses
 SENTENCE_CHARS_MAX = 600  # a longer one is cut
 _COVERED_MIN = 0.3  # part of the question's words, by rarity, that a sentence must share
 _NEAR_BEST = 0.6  # of the best sentence's share that others must have
+_WANTED = 3  # times as much counts a word that the reader named
 _SUMMARY_SHARE = 0.25  # of the sentences of a text
 _TEXT_SENTENCES_MIN = 3  # from which a user's message is a text, and not a question
 _TASK_CHARS_MAX = 300  # of the paragraph before or after a text that says what to do with it
@@ -179,9 +180,7 @@ def _quoted(question: str, passages: Iterable[Passage]) -> list[str]:
     quotes: list[_Quote] = []
     for passage in passages:
         for sentence in sentences(passage.text):
-            quotes.append(
-                _Quote(sentence, passage.number, len(quotes), frozenset(terms(sentence)))
-            )
+            quotes.append(_Quote(sentence, passage.number, len(quotes), frozenset(terms(sentence))))
     if not quotes:
         return [NO_TEXT]
     wanted = frozenset(terms(question))
@@ -260,12 +259,13 @@ def _central(found: Sequence[str], count: int, wanted: frozenset[str]) -> list[i
     """The places of the sentences that hold the commonest words, each word once; in order."""
     held = [frozenset(terms(sentence)) for sentence in found]
     weights = Counter(term for each in held for term in each)
-    for term in wanted:
-        weights[term] *= 3
-    worth: dict[str, float] = {term: math.log1p(times) for term, times in weights.items()}
+    worth: dict[str, float] = {
+        term: math.log1p(times) * (_WANTED if term in wanted else 1)
+        for term, times in weights.items()
+    }
 
     def value(at: int) -> float:
-        early = 1.0 + 0.5 / (1 + at)  # a text begins with what it is about
+        early = 1.0 + 1.0 / (1 + at)  # a text begins with what it is about
         return early * sum(worth[term] for term in held[at]) / math.sqrt(4 + len(held[at]))
 
     left = sorted(range(len(found)), key=value, reverse=True)[:CANDIDATES_MAX]

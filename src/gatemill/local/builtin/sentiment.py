@@ -24,7 +24,9 @@ LABELS = ("positive", "neutral", "negative")
 _ENDINGS = ("s", "es", "d", "ed", "ing", "ly", "er", "est", "ness", "fully")
 _INFLECTED_MIN, _BASE_MIN = 4, 3  # letters of what is taken apart, and of what may be left
 _REACH = 3  # words that a negator or an adverb reaches ahead
-_TURNED = -0.9  # "not good" is a little less bad than "good" is good, and bad enough to decide alone
+_TURNED = (
+    -0.9
+)  # "not good" is a little less bad than "good" is good, and bad enough to decide alone
 _STRONGER, _WEAKER = 1.4, 0.6
 _BEFORE_BUT, _AFTER_BUT = 0.6, 1.3  # what comes after "but" is what is meant
 _MOST = 4.0  # no text is surer than this
@@ -109,9 +111,7 @@ def classify(text: str) -> dict[str, float]:
     value = max(-_MOST, min(_MOST, _value(words(text)))) * _STEEPNESS
     weights = (math.exp(value), math.exp(_NEUTRAL), math.exp(-value))
     total = sum(weights)
-    return {
-        label: round(weight / total, 4) for label, weight in zip(LABELS, weights, strict=True)
-    }
+    return {label: round(weight / total, 4) for label, weight in zip(LABELS, weights, strict=True)}
 
 
 def _value(found: Sequence[str]) -> float:
@@ -128,8 +128,9 @@ def _value(found: Sequence[str]) -> float:
         at += length
     for place, value in hits:
         if turned < len(found):
-            value *= _BEFORE_BUT if place < turned else _AFTER_BUT
-        total += value
+            total += value * (_BEFORE_BUT if place < turned else _AFTER_BUT)
+        else:
+            total += value
     return total
 
 

@@ -35,8 +35,8 @@ async def load(spec: ModelSpec, tools: Tools) -> Runtime:
         raise ModelLoadFailed(
             f"The model `{spec.name}` needs `command`, with {{port}} where the command takes its port."
         )
-    model = spec.source.partition(":")[2] if spec.source else spec.name
-    if "{model}" in "".join(argv) and spec.source.startswith("file:"):
+    model = spec.name
+    if spec.source and any("{model}" in one for one in argv):
         model = str(await tools.folder(spec))
     place = Place(tools.data_dir / "runners", spec)
     facts = Facts(

@@ -37,13 +37,13 @@ _TEXT = ("device", "dtype")
 
 async def load(spec: ModelSpec, tools: Tools) -> Runtime:
     """The runner has loaded the model. Raises ModelLoadFailed, ExtraNotInstalled."""
-    if find_spec("torch") is None or find_spec("transformers") is None:
-        raise ExtraNotInstalled("pip install 'gatemill[torch]'")
     if spec.task != "generate":
         raise ModelLoadFailed(
             f"The engine `torch` generates text, so the task of `{spec.name}` must be `generate`."
             " Use the engine `onnx` for other tasks."
         )
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise ExtraNotInstalled("pip install 'gatemill[torch]'")
     options = Options(spec)
     folder = await tools.folder(spec)
     cache_bytes = options.whole("cache_bytes", CACHE_BYTES)

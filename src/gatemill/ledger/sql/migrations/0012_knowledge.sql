@@ -3,7 +3,7 @@
 
 -- One row for each store. `mode` is keyword or hybrid. Vectors of a store are those of its generation: a new
 -- embedder's are written as the next one, and the number is raised when all are there. `revision` rises
--- with every change of what can be found. A store that is gone is deleted piece by piece.
+-- with every change of what can be found; `reembedding` is the job that writes the next generation. A store that is gone is deleted piece by piece.
 CREATE TABLE vector_stores (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
@@ -19,6 +19,7 @@ CREATE TABLE vector_stores (
     created_at DOUBLE PRECISION NOT NULL,
     active_at DOUBLE PRECISION NOT NULL,
     revision BIGINT NOT NULL,
+    reembedding TEXT NOT NULL,
     gone BOOLEAN NOT NULL
 );
 
