@@ -38,6 +38,7 @@ MADE_UP = {
     "file-": "3c1fd6a3c2600000114fd48419e4911f4464e",
     "we_": "4d1fd6a3c2600000114fd48419e4911f4464e",
     "wh_": "5e1fd6a3c2600000114fd48419e4911f4464e",
+    "exp_": "6f1fd6a3c2600000114fd48419e4911f4464e",
 }
 _MADE_UP = re.compile(rf"\b({'|'.join(MADE_UP)})[0-9a-f]{{16,}}")
 # What differs from one request to the next, and what stands there instead.
@@ -68,6 +69,8 @@ _VOLATILE = (
     (re.compile(r'("older_(?:secret_)?until":)[\d.]+'), r"\g<1>1795305600"),
     (re.compile(r'("(?:next_try|delivered)_at":)[\d.]+'), r"\g<1>1795219200"),
     (re.compile(r'("took_ms":)\d+'), r"\g<1>12"),
+    (re.compile(r'("(?:since|until)":)[\d.]+'), r"\g<1>1795219200"),
+    (re.compile(r'("latency_p95_ms":)[\d.e-]+'), r"\g<1>0.41"),
     (re.compile(r'("oldest_s":)[\d.e-]+'), r"\g<1>0.4"),
     (re.compile(r"(,\d+,\d+,)[\d.]+(?=\r\n)"), r"\g<1>0.41"),
 )

@@ -22,6 +22,7 @@ OURS = {
     "documents.report",
     "embeddings.documents",
     "inference",
+    "requests.replay",
 }
 GOOD = """
 from msgspec import Struct

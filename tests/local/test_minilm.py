@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import minilm
 import numpy as np
 import pytest
+
+import minilm
 from api import api
 from house_for_tests import opened
 
@@ -56,13 +57,15 @@ def test_the_weights_are_those_that_were_published() -> None:
 async def test_vectors_are_those_of_the_original(tmp_path) -> None:
     found = await served(tmp_path)
     assert found.shape == (len(TEXTS), 384)
-    assert np.abs(found - reference()).max() < 1e-3
+    furthest = np.abs(found - reference()).max()
+    print(f"furthest from the original: {furthest:.1e}")  # noqa: T201 - a figure of the report
+    assert furthest < 1e-3
 
 
 async def test_int8_points_where_the_original_points(tmp_path) -> None:
     found = await served(tmp_path, 'dtype = "int8"\n')
     cosines = (found * reference()).sum(axis=1)
-    assert cosines.min() > 0.9, cosines
+    assert cosines.min() > 0.96, cosines
 
 
 async def test_what_means_the_same_is_near(tmp_path) -> None:

@@ -52,15 +52,16 @@ def test_no_banned_word(path: Path):
     assert path.stem not in _NAMES_BANNED
 
 
-def test_exceptions_are_caught_blindly_in_three_places_only():
+def test_exceptions_are_caught_blindly_in_four_places_only():
     found = [
         str(path.relative_to(SOURCE))
         for path in _MODULES
         if re.search(r"except (Exception|BaseException)\b|except:", path.read_text())
     ]
     # The ledger's thread hands every failure to the future that somebody waits for; a job's failure is
-    # an outcome.
-    assert set(found) <= {"edge/failures.py", "ledger/writer.py", "jobs/runner.py"}
+    # an outcome; the library of tokenizers raises nothing more precise.
+    places = {"edge/failures.py", "ledger/writer.py", "jobs/runner.py"}
+    assert set(found) <= {*places, "local/onnx_model/encoding.py"}
 
 
 def test_only_the_outermost_doors_read_the_environment():

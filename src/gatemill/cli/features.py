@@ -191,7 +191,7 @@ def _lines(file: Path) -> list[Any]:
     import msgspec
 
     try:
-        return msgspec.json.decode_lines(file.read_bytes())
+        return msgspec.json.Decoder().decode_lines(file.read_bytes())
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise Failure(

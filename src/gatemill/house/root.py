@@ -175,11 +175,9 @@ def build(
     books = Books(ledger, lasting.limiter, admission.refuse)
     embedder = Embedder()
     rooms_before = before(settings, ledger, clock, (lasting, transports), previous)
-    gate = Gate(settings.limits.requests_in_flight, lasting.meter)
-    gate.draining = previous is not None and previous.gateway.gate.draining
     gateway = Gateway(
         keys=ledger,
-        gate=gate,
+        gate=_gate(settings, lasting.meter, previous),
         routes=routes_of(settings, makers, prices),
         admission=admission,
         recall=recall_of(settings, lasting.answers, clock, embedder),
@@ -209,6 +207,12 @@ def build(
         lasting.watcher.follow(rooms)
     export(home, writer)
     return home
+
+
+def _gate(settings: Settings, meter: Meter, previous: House | None) -> Gate:
+    gate = Gate(settings.limits.requests_in_flight, meter)
+    gate.draining = previous is not None and previous.gateway.gate.draining
+    return gate
 
 
 def surfaces_of(settings: Settings) -> dict[str, Surface]:

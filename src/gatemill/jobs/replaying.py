@@ -123,6 +123,7 @@ def compared(
     is_told = bool(before.text or after.text or before.choices or after.choices)
     valid = is_json(before.text), is_json(after.text)
     asks_json = b'"response_format"' in recording.body or any(valid)
+    then, now = used
     return Row(
         request_id=recording.request_id,
         operation=recording.operation,
@@ -132,10 +133,10 @@ def compared(
         alike=(plain(before.text) == plain(after.text) and same_calls) if is_told else None,
         json=valid if asks_json else None,
         finish=(before.finish, after.finish) if before.finish and after.finish else None,
-        **{
-            name: _both(getattr(used[0], name), getattr(used[1], name))
-            for name in Figures.__struct_fields__
-        },
+        cost_microusd=_both(then.cost_microusd, now.cost_microusd),
+        latency_ms=_both(then.latency_ms, now.latency_ms),
+        prompt_tokens=_both(then.prompt_tokens, now.prompt_tokens),
+        output_tokens=_both(then.output_tokens, now.output_tokens),
     )
 
 

@@ -122,7 +122,7 @@ class Recordings:
 
 def _booleans(row: dict[str, Any]) -> dict[str, Any]:
     filled = row.get("filled")
-    changed = {name: bytes(row[name]) for name in ("body", "answer") if name in row}
+    changed: dict[str, Any] = {name: bytes(row[name]) for name in ("body", "answer") if name in row}
     if filled is not None:
         changed["filled"] = bytes(filled)
     return {**row, "streamed": bool(row["streamed"]), **changed}

@@ -54,7 +54,7 @@ ROUTES: dict[str, Control] = {
         "Delete an experiment",
         "With its outcomes. Refused while it runs or is paused." + _ADMIN,
         _TAG,
-        "Deleted",
+        "DeletedExperiment",
         method="DELETE",
         of=_ONE,
         errors=(409,),

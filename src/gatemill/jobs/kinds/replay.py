@@ -215,11 +215,11 @@ class _Work:
 
 async def _selected(ctx: Context, args: Args) -> list[str]:
     """The ids of the requests to ask again, each once."""
+    await _settled(ctx)
     if args.request_ids is not None:
         return list(dict.fromkeys(args.request_ids))
     wanted = args.filter or Filter()
     sieve = _sieve(wanted, ctx.now_s())
-    await ctx.services.ledger.flushed()  # rows of usage come a moment after their answers
     found: list[str] = []
     while len(found) < wanted.limit:
         few = min(_PAGE, wanted.limit - len(found))
@@ -228,6 +228,14 @@ async def _selected(ctx: Context, args: Args) -> list[str]:
         if len(page) < few:
             break
     return found
+
+
+async def _settled(ctx: Context) -> None:
+    """Recordings and rows of usage, which come a moment after their answers, are in the database."""
+    services = ctx.services
+    if services.gateway.recorder is not None:
+        await services.gateway.recorder.flushed()
+    await services.ledger.flushed()
 
 
 def _sieve(said_: Filter, now_s: float) -> Sieve:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -63,6 +63,22 @@ class Engine(Protocol):
 
     def expect(self, database: Database, dimensions: int) -> None:
         """Vectors of this length are about to come. No transaction is under way."""
+        ...
+
+    def settle(self, database: Database, chunks: int) -> None:
+        """So many chunks were added. No transaction is under way."""
+        ...
+
+    def chunks(
+        self, database: Database, scope: Scope, numbers: Sequence[int]
+    ) -> list[dict[str, Any]]:
+        """Chunks that can be found, with their documents, by their numbers."""
+        ...
+
+    def vectors(
+        self, database: Database, scope: Scope, numbers: Sequence[int]
+    ) -> list[dict[str, Any]]:
+        """Vectors of chunks by their numbers."""
         ...
 
     def keyword(self, database: Database, scope: Scope, words: Sequence[str], k: int) -> Found:

@@ -17,7 +17,6 @@ from gatemill.ledger.knowledge import (
     documents,
     filling,
     postgres_engine,
-    searching,
     sqlite_engine,
     stores,
 )
@@ -219,6 +218,7 @@ class Knowledge:
         now_s = self._clock.unix_s()
         completed = await self._write(lambda db: filling.complete(db, document, store, now_s))
         self.counters.documents += completed
+        await self._alone(lambda db: self._engine.settle(db, document.chunks))
         return completed
 
     async def fail(self, document: Document, code: str, message: str) -> bool:
@@ -297,11 +297,11 @@ class Knowledge:
 
     async def get(self, store: Store, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
         """Chunks by their ids; those that are gone are left out."""
-        return await self._words.run(lambda db: searching.get(db, store, chunk_ids))
+        return await self._words.run(lambda db: self._word_search.get(db, store, chunk_ids))
 
     async def vectors(self, store: Store, chunk_ids: Sequence[str]) -> dict[str, np.ndarray]:
         """[dimensions] float32 by id; those that have none are left out."""
-        return await self._near.run(lambda db: searching.vectors(db, store, chunk_ids))
+        return await self._near.run(lambda db: self._near_search.vectors(db, store, chunk_ids))
 
     async def owned_bytes(self, owner: str) -> int:
         """Bytes of text and vectors in all stores of an owner."""

@@ -109,26 +109,15 @@ class Search:
             found = self._matrices.search(database, scope, store.revision, wanted, k)
         return _hits(found)
 
-    def _scope(self, database: Database, asked: Asked) -> Scope:
-        store = asked.store
-        return Scope(
-            store.id,
-            store.owner,
-            store.generation,
-            store.embedder.dimensions,
-            store.chunks,
-            self._attributes.allowed(database, store, asked.where),
-        )
-
-
-def get(database: Database, store: Store, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
-    """Chunks by their ids; those that are gone are left out."""
-    found: dict[str, Chunk] = {}
-    for number in _numbers(chunk_ids):
-        wanted = {"number": number, "store_id": store.id, "owner": store.owner}
-        for row in database.rows(_SQL["read_chunk"], wanted):
-            found[_id(number)] = Chunk(
-                id=_id(number),
+    def get(
+        self, database: Database, store: Store, chunk_ids: Sequence[str]
+    ) -> dict[str, Chunk]:
+        """Chunks by their ids; those that are gone are left out."""
+        found: dict[str, Chunk] = {}
+        for row in self._engine.chunks(database, _within(store), _numbers(chunk_ids)):
+            chunk_id = _id(row["number"])
+            found[chunk_id] = Chunk(
+                id=chunk_id,
                 document_id=row["id"],
                 title=row["title"],
                 attributes=msgspec.json.decode(row["attributes"]),
@@ -137,19 +126,26 @@ def get(database: Database, store: Store, chunk_ids: Sequence[str]) -> dict[str,
                 end=row["end_at"],
                 text=row["text"],
             )
-    return found
+        return found
+
+    def vectors(
+        self, database: Database, store: Store, chunk_ids: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Vectors of chunks by their ids; those that have none are left out."""
+        import numpy as np  # noqa: PLC0415  only who asks for it pays for it
+
+        found = self._engine.vectors(database, _within(store), _numbers(chunk_ids))
+        return {_id(row["number"]): np.frombuffer(bytes(row["vector"]), "<f4") for row in found}
+
+    def _scope(self, database: Database, asked: Asked) -> Scope:
+        allowed = self._attributes.allowed(database, asked.store, asked.where)
+        return _within(asked.store, allowed)
 
 
-def vectors(database: Database, store: Store, chunk_ids: Sequence[str]) -> dict[str, np.ndarray]:
-    """Vectors of chunks by their ids; those that have none are left out."""
-    import numpy as np  # noqa: PLC0415  only who asks for it pays for it
-
-    found: dict[str, np.ndarray] = {}
-    wanted = {"store_id": store.id, "owner": store.owner, "generation": store.generation}
-    for number in _numbers(chunk_ids):
-        for row in database.rows(_SQL["read_vector"], {**wanted, "number": number}):
-            found[_id(number)] = np.frombuffer(bytes(row["vector"]), "<f4")
-    return found
+def _within(store: Store, allowed: tuple[int, ...] | None = None) -> Scope:
+    return Scope(
+        store.id, store.owner, store.generation, store.embedder.dimensions, store.chunks, allowed
+    )
 
 
 def _hits(found: Found) -> list[Hit]:

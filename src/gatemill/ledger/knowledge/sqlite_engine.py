@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -49,6 +49,21 @@ class Engine:
     def expect(self, database: Database, dimensions: int) -> None:
         """Vectors of any length may come."""
 
+    def settle(self, database: Database, chunks: int) -> None:
+        """Nothing is to be done."""
+
+    def chunks(
+        self, database: Database, scope: Scope, numbers: Sequence[int]
+    ) -> list[dict[str, Any]]:
+        """Chunks with their documents."""
+        return database.rows(_SQL["read_chunks"], _by_numbers(scope, numbers))
+
+    def vectors(
+        self, database: Database, scope: Scope, numbers: Sequence[int]
+    ) -> list[dict[str, Any]]:
+        """Vectors of chunks."""
+        return database.rows(_SQL["read_vectors_of"], _by_numbers(scope, numbers))
+
     def keyword(self, database: Database, scope: Scope, words: Sequence[str], k: int) -> Found:
         """Chunks by BM25."""
         quoted = " OR ".join(f'"{word}"' for word in words)  # a word has letters and digits only
@@ -56,9 +71,7 @@ class Engine:
             "match": f'scope : "{scope_word(scope.store_id)}" AND text : ({quoted})',
             "store_id": scope.store_id,
             "owner": scope.owner,
-            "allowed": None
-            if scope.allowed is None
-            else msgspec.json.encode(scope.allowed).decode(),
+            "allowed": None if scope.allowed is None else _listed(scope.allowed),
             "k": k,
         }
         return [(row["number"], row["score"]) for row in database.rows(_SQL["keyword"], params)]
@@ -66,6 +79,19 @@ class Engine:
     def dense(self, database: Database, scope: Scope, vector: bytes, k: int) -> Found:
         """Never asked for."""
         raise NotImplementedError
+
+
+def _by_numbers(scope: Scope, numbers: Sequence[int]) -> dict[str, Any]:
+    return {
+        "numbers": _listed(numbers),
+        "store_id": scope.store_id,
+        "owner": scope.owner,
+        "generation": scope.generation,
+    }
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return msgspec.json.encode(numbers).decode()
 
 
 def scope_word(store_id: str) -> str:

@@ -299,22 +299,6 @@ INSERT INTO chunk_vectors (number, generation, store_id, document, dimensions, v
 VALUES (:number, :generation, :store_id, :document, :dimensions, :vector)
 ON CONFLICT (number, generation) DO NOTHING;
 
--- read_chunk --
--- A passage of a store of one owner, with its document.
-SELECT chunks.number, chunks.ordinal, chunks.start_at, chunks.end_at, chunks.text, documents.id,
-    documents.title, documents.attributes
-FROM chunks JOIN documents ON documents.number = chunks.document
-    JOIN vector_stores ON vector_stores.id = chunks.store_id
-WHERE chunks.number = :number AND chunks.store_id = :store_id AND documents.status = 'completed'
-    AND NOT documents.gone AND vector_stores.owner = :owner AND NOT vector_stores.gone;
-
--- read_vector --
--- The vector of a passage of a store of one owner.
-SELECT chunk_vectors.number, chunk_vectors.vector
-FROM chunk_vectors JOIN vector_stores ON vector_stores.id = chunk_vectors.store_id
-WHERE chunk_vectors.number = :number AND chunk_vectors.generation = :generation
-    AND chunk_vectors.store_id = :store_id AND vector_stores.owner = :owner;
-
 -- document_chunks --
 -- Passages of a document from an ordinal on.
 SELECT ordinal, start_at, end_at, text FROM chunks WHERE document = :document AND ordinal >= :first

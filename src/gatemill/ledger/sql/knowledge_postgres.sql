@@ -93,3 +93,25 @@ WITH asked AS (
 SELECT matching.number AS number, sum(matching.weight * rarity.worth) AS score
 FROM matching JOIN rarity ON rarity.word = matching.word
 GROUP BY matching.number ORDER BY score DESC, number LIMIT :k;
+
+-- read_chunks --
+-- Passages of a store of one owner by their numbers, with their documents.
+SELECT chunks.number, chunks.ordinal, chunks.start_at, chunks.end_at, chunks.text, documents.id,
+    documents.title, documents.attributes
+FROM chunks, documents, vector_stores
+WHERE chunks.number = ANY(:numbers::int[]) AND chunks.store_id = :store_id
+    AND documents.number = chunks.document AND documents.status = 'completed' AND NOT documents.gone
+    AND vector_stores.id = chunks.store_id AND vector_stores.owner = :owner
+    AND NOT vector_stores.gone;
+
+-- read_vectors_of --
+-- Vectors of passages of a store of one owner by their numbers.
+SELECT chunk_vectors.number, chunk_vectors.vector
+FROM chunk_vectors, vector_stores
+WHERE chunk_vectors.number = ANY(:numbers::int[]) AND chunk_vectors.generation = :generation
+    AND chunk_vectors.store_id = :store_id AND vector_stores.id = chunk_vectors.store_id
+    AND vector_stores.owner = :owner AND NOT vector_stores.gone;
+
+-- look_around --
+-- The database learns how its tables look now, and finds the best way through them.
+ANALYZE chunks, chunk_vectors, documents, vector_stores;

@@ -40,3 +40,21 @@ WHERE derived_words MATCH :match AND chunks.number = derived_words.rowid
     AND vector_stores.id = chunks.store_id AND vector_stores.owner = :owner AND NOT vector_stores.gone
     AND (:allowed IS NULL OR documents.number IN (SELECT value FROM json_each(:allowed)))
 ORDER BY derived_words.rank LIMIT :k;
+
+-- read_chunks --
+-- Passages of a store of one owner by their numbers, with their documents.
+SELECT chunks.number, chunks.ordinal, chunks.start_at, chunks.end_at, chunks.text, documents.id,
+    documents.title, documents.attributes
+FROM json_each(:numbers) AS wanted CROSS JOIN chunks CROSS JOIN documents CROSS JOIN vector_stores
+WHERE chunks.number = wanted.value AND chunks.store_id = :store_id
+    AND documents.number = chunks.document AND documents.status = 'completed' AND NOT documents.gone
+    AND vector_stores.id = chunks.store_id AND vector_stores.owner = :owner
+    AND NOT vector_stores.gone;
+
+-- read_vectors_of --
+-- Vectors of passages of a store of one owner by their numbers.
+SELECT chunk_vectors.number, chunk_vectors.vector
+FROM json_each(:numbers) AS wanted CROSS JOIN chunk_vectors CROSS JOIN vector_stores
+WHERE chunk_vectors.number = wanted.value AND chunk_vectors.generation = :generation
+    AND chunk_vectors.store_id = :store_id AND vector_stores.id = chunk_vectors.store_id
+    AND vector_stores.owner = :owner AND NOT vector_stores.gone;

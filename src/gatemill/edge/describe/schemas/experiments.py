@@ -161,6 +161,14 @@ SCHEMAS: dict[str, Json] = {
         },
     ),
     "ExperimentList": listing("Experiments.", "Experiment"),
+    "DeletedExperiment": obj(
+        "It is gone.",
+        {
+            "object": word("What it was.", "experiment"),
+            "id": string("Its id."),
+            "deleted": flag("Always true."),
+        },
+    ),
     "ExperimentEvent": obj(
         "A change.",
         {

@@ -45,10 +45,14 @@ def _closed(schema: Json) -> Json:
 
 
 _FEATURE_NEW = _closed(
-    asked(
+    obj(
         "A feature.",
         {"name": _NAME, "type": word("What its values are.", *TYPES)},
-        {"default": _VALUE, "ttl_s": {**_TTL_S, "exclusiveMinimum": 0}, "ref": _REF},
+        {
+            "default": _VALUE,
+            "ttl_s": or_null({**_TTL_S, "exclusiveMinimum": 0}),
+            "ref": or_null(_REF),
+        },
     )
 )
 _FEATURE = obj(
