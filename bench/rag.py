@@ -113,7 +113,7 @@ class Words:
 
 def _syllables(number: int) -> str:
     out = ""
-    number += 400
+    number += 75 * 75  # three syllables at least, so that none is a word of English
     while number:
         number, place = divmod(number, 75)
         out += "bcdfghklmnprstv"[place // 5] + "aeiou"[place % 5]

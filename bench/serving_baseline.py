@@ -31,6 +31,7 @@ class Unbatched:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()  # MiniLM's file pads every text to 128 tokens
         self._labels = labels
         self._threads = ThreadPoolExecutor(threads)
 

@@ -214,7 +214,7 @@ def _bucket_rows(families: Iterable[Metric]) -> Iterator[str]:
 
 
 def _examples(folder: Path) -> bytes:
-    with serve(folder) as running:
+    with serve(folder, openapi_examples.CONFIG) as running:
         made = msgspec.json.encode(openapi_examples.recorded(running))
     return msgspec.json.format(made, indent=1) + b"\n"
 

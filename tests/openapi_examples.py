@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import sys
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
 
 FILE = Path(describe.__file__).parents[2] / "data" / "openapi" / "examples.json"
 SOCKET = "chat_stream"
+# Of the server that they are sent to. The model that runs here is a provider with a script.
+CONFIG = f"""
+[recordings]
+share = 1.0
+[local.demo]
+task = "generate"
+engine = "command"
+command = ["{sys.executable}", "-m", "gatemill", "fake-provider", "--port", "{{port}}"]
+health = "/livez"
+served_name = "fake"
+"""
 # What is shown of ids with much chance in them, by their beginnings.
 MADE_UP = {
     "job_": "1a1fd6a3c2600000114fd48419e4911f4464e",
@@ -37,6 +49,7 @@ MADE_UP = {
     "batch_": "2b1fd6a3c2600000114fd48419e4911f4464e",
     "file-": "3c1fd6a3c2600000114fd48419e4911f4464e",
     "we_": "4d1fd6a3c2600000114fd48419e4911f4464e",
+    "vs_": "6f1fd6a3c2600000114fd48419e4911f4464e",
     "wh_": "5e1fd6a3c2600000114fd48419e4911f4464e",
     "exp_": "6f1fd6a3c2600000114fd48419e4911f4464e",
 }
@@ -50,7 +63,7 @@ _VOLATILE = (
     (re.compile(r'("processing_time_ms":)[\d.]+'), r"\g<1>0.41"),
     (re.compile(r'("config":")[0-9a-f]{12}"'), r'\g<1>291aaabf8955"'),
     (re.compile(r"(gm-[0-9a-z]{10}-)[0-9A-Za-z]{43}"), r"\g<1>" + "0" * 43),
-    (re.compile(r'("(?:last_used|revoked|starts|ends)_at":)[1-9]\d*'), r"\g<1>1795219200"),
+    (re.compile(r'("(?:last_used|revoked|starts|ends|updated)_at":)[1-9]\d*'), r"\g<1>1795219200"),
     (re.compile(r'("at":)[\d.]+'), r"\g<1>1795219200.5"),
     (re.compile(r'("(?:since|until)":")[^"]+'), r"\g<1>2026-11-21T00:00:00Z"),
     (re.compile(r"(?<=,)\d{4}-\d\d-\d\d(?=,)"), "2026-11-21"),
@@ -68,10 +81,15 @@ _VOLATILE = (
     (re.compile(r'("expires_at":)[\d.]+'), r"\g<1>1797811200"),
     (re.compile(r'("older_(?:secret_)?until":)[\d.]+'), r"\g<1>1795305600"),
     (re.compile(r'("(?:next_try|delivered)_at":)[\d.]+'), r"\g<1>1795219200"),
+    (re.compile(r'("(?:retrieve|rerank|generate)":)[\d.e-]+'), r"\g<1>0.41"),
+    (re.compile(r'("chunk_)\d+"'), r'\g<1>17"'),
     (re.compile(r'("took_ms":)\d+'), r"\g<1>12"),
     (re.compile(r'("(?:since|until)":)[\d.]+'), r"\g<1>1795219200"),
     (re.compile(r'("latency_p95_ms":)[\d.e-]+'), r"\g<1>0.41"),
     (re.compile(r'("oldest_s":)[\d.e-]+'), r"\g<1>0.4"),
+    (re.compile(r'("(?:loaded|used)_at":)[\d.]+'), r"\g<1>1795219200"),
+    (re.compile(r'("pid":)\d+'), r"\g<1>4711"),
+    (re.compile(r'("memory_bytes":)[1-9]\d*'), r"\g<1>52428800"),
     (re.compile(r"(,\d+,\d+,)[\d.]+(?=\r\n)"), r"\g<1>0.41"),
 )
 _ANSWER_S_MAX = 30.0

@@ -49,7 +49,7 @@ MODULES = (
         "tracemalloc",
         "types",
         "typing",
-        "unittest.mock",
+        "unittest.case",
     ),
     *("urllib.parse", "urllib.request", "uuid", "warnings", "wave", "weakref", "xml.sax.handler"),
     *("zipfile", "zipimport", "zlib"),

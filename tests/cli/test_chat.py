@@ -97,6 +97,8 @@ def test_an_unknown_price_is_said(gatemill: Command, gateway: FakeGateway) -> No
     ("names", "chosen"),
     [
         (["gpt-*", "text-embed-3", "echo", "fast"], "fast"),
+        (["builtin/extract", "echo", "fast"], "fast"),
+        (["builtin/extract", "echo"], "echo"),
         (["echo", "gpt-*"], "echo"),
         ([], "echo"),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from cli_run import Command
+from settings_files import OWN_MODELS
 
 FILE = """\
 [providers.openai]
@@ -34,8 +35,12 @@ def test_names_targets_and_prices_are_listed(gatemill: Command, tmp_path: Path) 
         "slow gpu/nobody-knows ? ? gatemill.toml:9",
         "gpt-* openai/* by model by model gatemill.toml:11",
         "echo echo/echo 0 0 built in",
+        *(f"{name} {name} 0 0 built in" for name in OWN_MODELS),
     ]
-    assert result.err == "Any model of a provider is reached directly: openai/…, gpu/…, echo/…\n"
+    assert (
+        result.err
+        == "Any model of a provider is reached directly: openai/…, gpu/…, echo/…, builtin/…, local/…\n"
+    )
 
 
 def test_json_has_the_figures(gatemill: Command, tmp_path: Path) -> None:

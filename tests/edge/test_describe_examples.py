@@ -38,7 +38,7 @@ def _unsealed(answer):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with serve(tmp_path_factory.mktemp("documented")) as server:
+    with serve(tmp_path_factory.mktemp("documented"), known.CONFIG) as server:
         yield server
 
 

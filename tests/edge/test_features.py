@@ -163,7 +163,7 @@ async def test_only_an_admin_may(asking):
 
 
 async def test_a_reload_keeps_what_is_declared(asking, tmp_path):
-    (tmp_path / "gatemill.toml").write_text(CONFIG + "[features]\nbudget_ms = 500.0\n")
+    (tmp_path / "gatemill.toml").write_text(CONFIG + "[features]\nbudget_ms = 500\n")
     await asking.good("POST", "/api/v1/config/reload")
     answer = await chat(asking, entities={"user": "u1"})
     assert answer.headers["x-gatemill-model"] == "echo/strong"

@@ -267,8 +267,9 @@ async def test_reading_some_features_and_the_past(desk, clock):
     asked = ReadNew({"user": ["u1"]}, ["user.tier"], as_of=NOW_S - 40)
     (row,) = await desk.read(asked)
     assert row["values"] == {"user.tier": "bronze"}
-    (row,) = await desk.read(ReadNew({"user": ["u1"]}, ["user.tier"], known_by=NOW_S - 1))
-    assert row["statuses"] == {"user.tier": "NOT_FOUND"}
+    for known_by in (NOW_S - 1, "1s"):
+        (row,) = await desk.read(ReadNew({"user": ["u1"]}, ["user.tier"], known_by=known_by))
+        assert row["statuses"] == {"user.tier": "NOT_FOUND"}
     with pytest.raises(InvalidValue, match=r"features\.0"):
         await desk.read(ReadNew({"user": ["u1"]}, ["tier"]))
     with pytest.raises(InvalidValue, match=r"entities\.thing"):
@@ -314,6 +315,21 @@ async def test_what_feast_knows_stands_beside_what_we_know(both):
     assert facts == {"user.tier": "gold", "user.age": 7, "user.lang": "de"}
     (row,) = await both.read(ReadNew({"user": ["u1"]}))
     assert row["event_ts"]["user.age"] is None
+
+
+async def test_feast_is_asked_for_many_at_once(both, monkeypatch):
+    monkeypatch.setattr(room, "_SLICE", 2)
+    asked = []
+    online = both.feast.online
+
+    async def counting(refs, join_key, keys):
+        asked.append(list(keys))
+        return await online(refs, join_key, keys)
+
+    both.feast.online = counting
+    rows = await both.read(ReadNew({"user": ["u1", "u2", "u3"]}))
+    assert [row["values"]["user.tier"] for row in rows] == ["gold"] * 3
+    assert asked == [["u1", "u2"], ["u3"]]
 
 
 async def test_a_value_of_feast_that_has_another_type_is_none(both):

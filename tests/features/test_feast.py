@@ -1,6 +1,6 @@
 """The feature server: a small one of ours, and the real one where there is a Python that has it.
 
-GATEMILL_TEST_HEAVY=1 and Feast in this Python, or another one named in GATEMILL_TEST_FEAST_PYTHON.
+GATEMILL_TEST_HEAVY=1 and Feast in this Python, or another one named in FEAST_PYTHON.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 import heavy
+from feast_server import ANSWER, Server
 from gatemill.core.clock import FakeClock, SystemClock
 from gatemill.core.errors import UpstreamBadReply, UpstreamTimeout, UpstreamUnreachable
 from gatemill.core.ports import Incoming
@@ -25,66 +26,18 @@ from gatemill.features.feast import REST_S, Feast, Known
 from gatemill.upstream.pool import Pool
 
 REFS = {"tier": "stats:tier", "age": "stats@v2:age"}
-ZERO = "1970-01-01T00:00:00Z"
 START_S_MAX = 90.0
-PYTHON = os.environ.get("GATEMILL_TEST_FEAST_PYTHON", "")
-
-
-def column(values, statuses, at=("2026-11-21T12:00:00Z", ZERO)):
-    return {"values": values, "statuses": statuses, "event_timestamps": list(at)}
-
-
-ANSWER = {
-    "metadata": {"feature_names": ["user_id", "stats__age", "stats__tier"]},
-    "results": [
-        column(["u1", "u2"], ["PRESENT", "PRESENT"]),
-        column([41.0, None], ["PRESENT", "NOT_FOUND"]),
-        column([None, "old"], ["PRESENT", "OUTSIDE_MAX_AGE"]),
-    ],
-}
-
-
-class Server:
-    """Answers what a test says, and keeps what it was asked."""
-
-    def __init__(self):
-        self.status, self.body, self.asked, self.silent = (
-            200,
-            msgspec.json.encode(ANSWER),
-            [],
-            False,
-        )
-
-    async def __call__(self, reader, writer):
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().rpartition(b"content-length: ")[2].split(b"\r\n")[0])
-                body = msgspec.json.decode(await reader.readexactly(length))
-                self.asked.append((head.split(b"\r\n")[0].decode(), body))
-                if self.silent:
-                    await reader.read()
-                    return
-                writer.write(
-                    b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b"
-                    % (self.status, len(self.body), self.body)
-                )
-        except asyncio.IncompleteReadError:
-            pass
-        finally:
-            writer.close()
+PYTHON = os.environ.get("FEAST_PYTHON", "")
 
 
 @asynccontextmanager
 async def serving():
     server = Server()
-    listening = await asyncio.start_server(server, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
+    port = await server.start()
     pool = Pool(f"http://127.0.0.1:{port}", (), connections_max=4, tls=None)
     yield server, pool
     await pool.close()
-    listening.close()
-    await listening.wait_closed()
+    await server.stop()
 
 
 async def test_what_it_is_asked_and_what_its_answer_means():

@@ -9,9 +9,16 @@ import pytest
 
 from api import api
 from filled_stores import filled, owner_of_secret
-from gatemill.core.errors import InvalidValue, MissingParameter, NotFound, RequestTooLarge
+from gatemill.core.errors import (
+    InvalidValue,
+    LedgerUnavailable,
+    MissingParameter,
+    NotFound,
+    RequestTooLarge,
+)
 from gatemill.jobs import stored
-from gatemill.jobs.kinds import report
+from gatemill.jobs.context import Quit
+from gatemill.jobs.kinds import documents, report
 from gatemill.jobs.prompting import Document
 from gatemill.jobs.trial import Trial
 from house_for_tests import opened
@@ -55,7 +62,8 @@ async def upload(gate, name: str, data: bytes) -> str:
     return str(answer.json()["id"])
 
 
-async def test_texts_of_the_job_of_files_and_of_a_store_come_in_this_order(gate, ctx):
+async def test_texts_of_the_job_of_files_and_of_a_store_come_in_this_order(gate, ctx, monkeypatch):
+    monkeypatch.setattr(stored, "_PAGE", 1)  # more than one
     await filled(gate.home.ledger, ctx.job.owner, TEXTS)
     file_id = await upload(gate, "notes.md", b"# Notes\n\nIt hails.")
     given = await stored.given(ctx, [Document("own", "Wind.")], [file_id], "notes")
@@ -108,6 +116,20 @@ async def test_too_many_documents_are_refused(gate, ctx, monkeypatch):
         await stored.given(Running(gate.home, ctx.job.owner), [], [], "notes")
 
 
+async def test_what_may_pass_fails_the_attempt(ctx):
+    class Away:
+        async def get(self, file_id: str, owner: str) -> Any:
+            raise LedgerUnavailable("away")
+
+    class Services:
+        class ledger:  # noqa: N801 - it stands for an attribute
+            files = Away()
+
+    ctx.services = Services()
+    with pytest.raises(LedgerUnavailable):
+        await stored.given(ctx, [], ["file-1"], "")
+
+
 def test_some_documents_must_be_named_and_no_file_twice():
     stored.check([], ["file-1"], "")
     with pytest.raises(MissingParameter, match="file_ids"):
@@ -116,15 +138,17 @@ def test_some_documents_must_be_named_and_no_file_twice():
         stored.check([], ["file-1", "file-1"], "")
 
 
+async def test_a_store_without_documents_has_no_report(gate):
+    trial = of_house(gate)
+    await filled(gate.home.ledger, trial.job.owner, {})
+    with pytest.raises(Quit) as ended:
+        await trial.run(report, model="echo", vector_store_id="notes")
+    assert ended.value.problem.code == "no_documents"
+
+
 async def test_a_report_over_a_store_names_its_documents(gate):
-    """The whole way: the job runs by itself, with the model that only quotes."""
-    ledger = gate.home.ledger
-    owner = owner_of_secret(ledger, gate.key)
-    await filled(ledger, owner, TEXTS)
-    ctx = Running(gate.home, owner)
-    trial = Trial()
-    trial.services = _with_house(trial.services, gate.home)
-    trial._job = lambda kind, attempt: msgspec.structs.replace(ctx.job, kind=kind, attempt=attempt)
+    trial = of_house(gate)
+    await filled(gate.home.ledger, trial.job.owner, TEXTS)
     found = await trial.run(report, model="echo", vector_store_id="notes", file_ids=["file-none"])
     assert [(one["id"], one.get("title")) for one in found["sections"]] == [
         *(("file-none", None), ("a", "a.md"), ("b", "b.md"))
@@ -136,12 +160,32 @@ async def test_a_report_over_a_store_names_its_documents(gate):
     assert "## a.md" in report_body
 
 
-def _with_house(services: Any, home: Any) -> Any:
+async def test_a_question_to_a_store_is_one_to_each_of_its_documents(gate):
+    trial = of_house(gate)
+    await filled(gate.home.ledger, trial.job.owner, TEXTS)
+    asked = {"model": "echo", "instruction": "Sum up.", "vector_store_id": "notes"}
+    found = await trial.run(documents, **asked, file_ids=["file-none"])
+    gone, a, b = found["data"]
+    assert (gone["id"], gone["error"]["code"], found["failed"]) == ("file-none", "not_found", 1)
+    assert (a["id"], a["title"], a["answer"]) == ("a", "a.md", "Rain falls. Snow falls.")
+    assert b["title"] == "b.md"
+
+
+def of_house(gate: Any) -> Trial:
+    """A trial of a job whose owner is the admin key's, and whose stores are the house's."""
+    owner = owner_of_secret(gate.home.ledger, gate.key)
+
+    class Owned(Trial):
+        def _job(self, kind: str, attempt: int) -> Any:
+            return msgspec.structs.replace(super()._job(kind, attempt), owner=owner)
+
+    trial = Owned()
+
     class Both:
-        ledger = home.jobs.services.ledger
-        rooms = home.jobs.services.rooms
+        ledger = gate.home.ledger
+        rooms = gate.home.jobs.services.rooms
+        gateway, clock = trial.services.gateway, trial.services.clock
+        amounts = trial.services.amounts
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(services, name)
-
-    return Both()
+    trial.services = Both()
+    return trial

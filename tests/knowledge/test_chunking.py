@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,22 @@ from gatemill.knowledge import chunking
 from gatemill.knowledge.chunking import Strategy, TooManyError, chunks
 
 WORDS = st.sampled_from(
-    ["mill", "wheat.", "Ω", "漢字。", "über!", "\n", "\n\n", "# Head\n", " ", "\t", "x" * 90, "e.g.", "—", "🌾"]
+    [
+        "mill",
+        "wheat.",
+        "Ω",
+        "漢字。",
+        "über!",
+        "\n",
+        "\n\n",
+        "# Head\n",
+        " ",
+        "\t",
+        "x" * 90,
+        "e.g.",
+        "—",
+        "🌾",
+    ]
 )
 TEXTS = st.lists(WORDS, max_size=80).map(" ".join) | st.text(max_size=300)
 STRATEGIES = st.integers(16, 60).flatmap(
@@ -41,7 +58,7 @@ def test_passages_cover_the_text_in_order_and_none_is_too_long(text, strategy):
 @given(TEXTS, STRATEGIES)
 def test_two_passages_share_no_more_than_was_asked_for(text, strategy):
     found = chunks(text, strategy, 10_000)
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         shared = text[other.start : one.end].encode("utf-8", "replace")
         assert len(shared) <= strategy.overlap * 4
 
@@ -59,7 +76,7 @@ def test_overlap_is_whole_sentences_but_never_over_a_heading():
     found = chunks(" ".join(sentences), Strategy(50, 10), 100)
     text = " ".join(sentences)
     assert all(text[one.start : one.end].startswith("Sentence") for one in found)
-    assert all(other.start < one.end for one, other in zip(found, found[1:], strict=False))
+    assert all(other.start < one.end for one, other in pairwise(found))
     headed = "# A\n" + "x. " * 60 + "\n# B\n" + "y. " * 60
     last = chunks(headed, Strategy(100, 50), 100)[-1]
     assert headed[last.start] == "#"

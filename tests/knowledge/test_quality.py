@@ -6,12 +6,11 @@ something broke, not to compare embedders that are close.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import heavy
+import minilm
 from api import api
 from filled_stores import filled
 from gatemill.core.clock import SystemClock
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 DEPTH = 10
 OWNER = "key:quality"
 GROUP = 32  # texts of one request for vectors
-MINILM = "GATEMILL_TEST_MINILM"
 
 
 @pytest.fixture
@@ -85,12 +83,9 @@ class Embedder(Models):
         }
 
 
-@heavy.needs("onnxruntime", "tokenizers")
+@minilm.needed
 async def test_fused_with_a_real_embedder_words_find_more(tmp_path: Path):
-    """MiniLM as ONNX, from the folder that GATEMILL_TEST_MINILM names."""
-    folder = os.environ.get(MINILM, "")
-    if not folder:
-        pytest.skip(f"set {MINILM} to a folder with MiniLM as ONNX: gatemill models export")
+    folder = minilm.folder()
     config = f'[local.minilm]\ntask = "embed"\nsource = "file:{folder}"\n'
     set_ = pairs(800)
     texts = [text for pair in set_ for text in pair]

@@ -157,6 +157,15 @@ async def test_texts_become_vectors(tmp_path):
     assert answer.vectors[0] == again.vectors[0] != answer.vectors[1]
 
 
+async def test_texts_get_labels_and_documents_an_order(tmp_path):
+    async with town(tmp_path) as (gm, _):
+        said = await gm.predict("builtin/sentiment", ["excellent", "awful"], top_k=2)
+        assert [each["label"] for each in said.data["predictions"]] == ["positive", "negative"]
+        ranked = await gm.rerank("builtin/lexical", "red mill", ["owl", "red mill"], top_n=1)
+        assert [each["index"] for each in ranked.data["results"]] == [1]
+        assert (said.target, ranked.cost_microusd) == ("builtin/sentiment", 0)
+
+
 async def test_an_equal_question_is_answered_from_the_cache(tmp_path):
     async with town(tmp_path) as (gm, _):
         first = await gm.chat("kept", "Hello")

@@ -50,7 +50,8 @@ async def test_a_unix_socket_is_asked_too():
         writer.close()
 
     server = await asyncio.start_unix_server(handler, f"{folder}/s")
-    assert await probing.get(Address(socket_path=f"{folder}/s"), "/") == b"{}"
-    server.close()
-    await server.wait_closed()
-    shutil.rmtree(folder)
+    try:
+        assert await probing.get(Address(socket_path=f"{folder}/s"), "/") == b"{}"
+    finally:
+        server.close()
+        shutil.rmtree(folder)

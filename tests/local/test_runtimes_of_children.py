@@ -79,7 +79,7 @@ async def test_the_folder_of_a_command_is_fetched_when_it_is_named(tmp_path):
         source="file:/models/x",
         options={"command": ["sh", "-c", "echo got {model}; exit 3", "{port}"]},
     )
-    with pytest.raises(ModelLoadFailed, match="with code 3. got /models/x"):
+    with pytest.raises(ModelLoadFailed, match=r"with code 3\. got /models/x"):
         await command.load(wanted, tools(tmp_path))
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -287,9 +290,18 @@ def test_pickles_and_code_are_not_loaded(folder, tmp_path):
     assert "code of its own" in refused(tmp_path)
 
 
-def test_it_ends_with_its_parent(folder):
+@pytest.mark.parametrize("when", ["loading", "serving"])
+def test_it_ends_with_its_parent_and_leaves_nothing(folder, when):
+    place = Path(tempfile.mkdtemp(prefix="gm-")) / "runner"
     process = subprocess.Popen(
-        command(folder, "--port", "0", "--with-parent"), stdin=subprocess.PIPE
+        command(folder, "--socket", str(place), "--with-parent"), stdin=subprocess.PIPE
     )
+    until = time.monotonic() + START_S
+    while when == "serving" and not place.exists() and time.monotonic() < until:
+        time.sleep(0.05)
     process.stdin.close()
-    assert process.wait(START_S) == -signal.SIGTERM
+    code = process.wait(START_S)
+    if when == "serving":
+        assert code == 0
+        assert not place.parent.exists()
+    shutil.rmtree(place.parent, ignore_errors=True)

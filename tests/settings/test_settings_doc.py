@@ -24,7 +24,7 @@ def test_the_page_is_what_the_models_say() -> None:
 
 
 def test_every_option_has_one_sentence_and_a_unit_in_its_name() -> None:
-    quantities = ("_s", "_bytes", "_count", "_depth", "_days", "_max", "_per_s", "_share", "_min")
+    quantities = ("_s", "_bytes", "_count", "_depth", "_days", "_max", "_per_s", "share", "_min")
     for section in keys_at(()):
         model = type_at((section,)) if keys_at((section,)) else type_at((section, "name"))
         for name, field in model.model_fields.items():

@@ -7,6 +7,7 @@ import struct
 
 import openai
 import pytest
+from msgspec.structs import replace
 
 from api import api
 from house_for_tests import opened
@@ -27,9 +28,16 @@ Since when is Berlin the capital of Germany?
 CONFIG = """
 [models.mood]
 targets = ["builtin/sentiment"]
+[models.kept]
+targets = ["builtin/sentiment"]
+cache = { ttl_s = 60 }
 [models.picky]
-targets = ["echo/echo"]
+targets = ["oven/any"]
 fallbacks = ["mood"]
+[providers.oven]
+kind = "openai"
+base_url = "http://127.0.0.1:9"
+native = ["predict"]
 [models.split.experiment]
 by = "key"
 [models.split.experiment.arms.only]
@@ -84,6 +92,33 @@ async def test_the_short_form_names_exactly_what_answered(ask, gate):
     assert named.json["label"] == "negative"
     await gate.home.ledger.flushed()
     assert {row.operation for row in await gate.home.ledger.recent(2)} == {"predict_text"}
+
+
+async def test_a_version_of_the_registry_is_what_answered(ask, gate):
+    routes = gate.home.gateway.routes
+    route = routes.find("mood")
+    target = replace(route.targets[0], version="mood:3")
+    routes.publish({"mood@live": replace(route, name="mood@live", targets=(target,))}, {})
+    said = await ask("POST", "/v1/predict", {"model": "mood@live", "input": "fine"})
+    assert (said.json["model"], said.json["version"]) == ("mood@live", "mood:3")
+    assert said.headers["x-gatemill-model-version"] == "mood:3"
+    assert "x-gatemill-arm" not in said.headers
+    short = await ask("POST", "/predict", {"text": "fine", "model": "mood@live"})
+    assert short.json["model_version"] == "mood:3"
+    await gate.home.ledger.flushed()
+    assert {row.model_version for row in await gate.home.ledger.recent(2)} == {"mood:3"}
+
+
+async def test_a_built_in_model_answers_where_another_is_away(ask):
+    said = await ask("POST", "/v1/predict", {"model": "picky", "input": "excellent"})
+    assert said.json["predictions"][0]["label"] == "positive"
+    assert said.headers["x-gatemill-attempts"] == "2"
+
+
+async def test_equal_predictions_come_from_the_cache(ask):
+    found = [await ask("POST", "/v1/predict", {"model": "kept", "input": "fine"}) for _ in "12"]
+    assert [said.headers["x-gatemill-cache"] for said in found] == ["miss", "hit"]
+    assert found[0].json == found[1].json
 
 
 async def test_an_arm_is_shown_in_answer_and_headers(ask):
@@ -221,6 +256,13 @@ async def test_many_texts_are_a_job(ask):
     assert job["result"]["usage"]["prompt_tokens"] == 6
 
 
+async def test_a_batch_that_is_sent_again_is_the_same_job(ask):
+    body = {"model": "mood", "input": ["great"]}
+    found = [await ask("POST", "/v1/predict/batch", body, idempotency_key="k1") for _ in "12"]
+    assert found[0].json["id"] == found[1].json["id"]
+    assert found[1].headers["idempotent-replayed"] == "true"
+
+
 async def test_the_lines_of_a_file_are_a_job_too(ask, gate):
     async with client(gate) as ai:
         data = b'plain wonderful text\n"quoted \\u00fcgly mess"\n\n{"input": "an object: superb"}\n'
@@ -238,6 +280,7 @@ BAD_BATCHES = [
     ({"model": "mood", "input": [""]}, 400, "input.0"),
     ({"model": "mood", "input_file_id": "file-none"}, 404, "file_id"),
     ({"model": "none", "input": ["a"]}, 404, "model"),
+    ({"model": "mood", "input": ["a"], "callback_url": "no"}, 400, "callback_url"),
     ({"model": "mood", "input": ["a"], "webhook": "x"}, 400, "webhook"),
 ]
 

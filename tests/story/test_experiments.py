@@ -60,6 +60,7 @@ def test_three_processes_agree_on_who_gets_what(tmp_path, kind):
         made = {
             "name": "ab",
             "model": "a",
+            "salt": "s",
             "arms": [{"name": "one"}, {"name": "two", "model": "b"}],
             "metric": {"name": "thumbs", "kind": "binary"},
         }

@@ -79,7 +79,9 @@ async def test_a_store_is_made_filled_and_emptied(client, stranger):
         await stores.files.create(store.id, file_id=small.id, attributes={"year": 2024.0})
     )
     assert (added.status, added.id, added.attributes) == ("completed", small.id, {"year": 2024.0})
-    polled = strict(await stores.files.create_and_poll(large.id, vector_store_id=store.id, poll_interval_ms=50))
+    polled = strict(
+        await stores.files.create_and_poll(large.id, vector_store_id=store.id, poll_interval_ms=50)
+    )
     assert (polled.status, polled.last_error) == ("completed", None)
     batch = strict(
         await stores.file_batches.create_and_poll(
@@ -102,7 +104,9 @@ async def test_a_store_is_made_filled_and_emptied(client, stranger):
     store = strict(await stores.retrieve(store.id))
     assert (store.file_counts.completed, store.file_counts.failed) == (2, 3)
     assert store.usage_bytes > len(LONG)
-    texts = [part.text async for part in await stores.files.content(large.id, vector_store_id=store.id)]
+    texts = [
+        part.text async for part in await stores.files.content(large.id, vector_store_id=store.id)
+    ]
     assert texts == [LONG]
     changed = strict(
         await stores.files.update(small.id, vector_store_id=store.id, attributes={"year": 2026.0})
@@ -185,7 +189,9 @@ async def test_texts_come_in_at_once_or_by_a_job_and_get_other_vectors(gate, cli
     assert (found["mode"], found["embedding_model"], found["dimensions"]) == ("hybrid", HASH, 512)
     sizes = {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 50}
     static = {"type": "static", "static": sizes}
-    status, said = await send(documents=[{"id": "many", "text": LONG * 4}], chunking_strategy=static)
+    status, said = await send(
+        documents=[{"id": "many", "text": LONG * 4}], chunking_strategy=static
+    )
     job = await job_result(client, said["job_id"])
     problem = job["result"]["data"][0]["error"]
     assert problem["code"] == "invalid_file"
@@ -223,3 +229,29 @@ async def test_a_store_that_cannot_be_is_refused_with_the_field(client, wrong, f
     assert refusal.value.status_code in (400, 404)
     assert field in refusal.value.body["param"]
     assert (await client.vector_stores.list()).data == []
+
+
+async def test_files_are_embedded_into_an_output_file(client):
+    files = [
+        await uploaded(client, "long.txt", LONG.encode()),
+        await uploaded(client, "short.md", b"# Oats"),
+    ]
+    args = {"model": HASH, "file_ids": [one.id for one in files], "output": "file"}
+    body = {"kind": "embeddings.documents", "args": args}
+    started = await client.post("/jobs", body=body, cast_to=object)
+    job = await job_result(client, started["id"])
+    assert (job["state"], job["result"]["failed"]) == ("succeeded", 0), job
+    content = await client.files.content(job["result"]["output_file_id"])
+    rows = [json.loads(row) for row in content.text.splitlines()]
+    assert len(rows) == job["result"]["rows"] > 5
+    assert [row["index"] for row in rows] == list(range(len(rows)))
+    assert {len(row["embedding"]) for row in rows} == {512}
+    assert (rows[-1]["file_id"], rows[-1]["start"], rows[-1]["end"]) == (files[1].id, 0, 6)
+    assert LONG[rows[1]["start"] : rows[1]["end"]].startswith("Paragraph")
+    junk = await uploaded(client, "junk.bin", bytes(range(32)) * 9)
+    args = {"model": HASH, "file_ids": [junk.id]}
+    started = await client.post("/jobs", body={**body, "args": args}, cast_to=object)
+    job = await job_result(client, started["id"])
+    assert (job["state"], job["error"]["code"]) == ("dead", "unsupported_file")
+    with pytest.raises(openai.UnprocessableEntityError, match="inputs"):
+        await client.post("/jobs", body={**body, "args": {"model": HASH}}, cast_to=object)

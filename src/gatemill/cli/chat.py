@@ -57,9 +57,9 @@ def dev_key(data_dir: Path) -> str:
 
 
 def _first_model(gateway: Gateway) -> str:
-    """A model to talk to: the first that is neither a pattern nor for embeddings; echo at last."""
+    """A model to talk to: the first that is no pattern, not for embeddings nor built in; echo at last."""
     names = [name for name in gateway.models() if "*" not in name and "embed" not in name]
-    return next((name for name in names if name != "echo"), "echo")
+    return next((n for n in names if n != "echo" and not n.startswith("builtin/")), "echo")
 
 
 def _footer(summary: Summary) -> str:

@@ -27,6 +27,7 @@ from gatemill.cli import (
     reload,
     replay,
     serve,
+    stores,
     teams,
     usage,
     users,
@@ -68,6 +69,7 @@ app.add_typer(recordings.app, name="recordings")
 app.command("replay")(replay.replay)
 app.command("chat")(chat.chat)
 app.command("ask")(ask.ask)
+app.add_typer(stores.app, name="stores")
 app.command("explain")(explain.explain)
 app.command("fake-provider")(fake_provider.fake_provider)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gatemill.policy.price_table import PriceBook
     from gatemill.settings import Loaded, Target
 
+_FREE = ("echo", "local")  # dialects of what runs here
 _PICO_PER_TOKEN = 1_000_000  # in one dollar per million tokens
 
 
@@ -119,11 +120,14 @@ def _rows(loaded: Loaded) -> list[dict[str, Any]]:
 
 
 def _price(loaded: Loaded, book: PriceBook, target: Target, now_s: float) -> Price | None:
+    from gatemill.core.call import Price
     from gatemill.settings import vendors
 
     if target.model == "*":
         return None
     kind = loaded.settings.providers[target.provider].kind
+    if vendors()[kind].dialect in _FREE:
+        return Price(0, 0, 0, 0, 0, 0)
     return book.price(target.provider, vendors()[kind].prices or kind, target.model, now_s)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MODELS = "/v1/models"
 EXAMPLES_BYTES_MAX = 32 << 20
-_JOB_AWAY_S = 30.0  # for which a gateway may be away while its job is watched
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of the registry.")]
 Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="Such as production.")]
 Reason = Annotated[str, typer.Option("--reason", "-m", help="Why, for whoever asks later.")]
@@ -236,11 +235,9 @@ def _examples(file: Path) -> list[Any]:
 
 def _trained(where: Where, job_id: str) -> dict[str, Any]:
     """The version that a job has made. Raises Failure."""
-    from gatemill.cli import following
+    from gatemill.cli import watching
 
-    for _said in following.follow(where, f"/v1/jobs/{job_id}", _JOB_AWAY_S):
-        pass  # to its end
-    job = asked(where, "GET", f"/v1/jobs/{job_id}")
+    job = watching.watch(where, job_id, streams=False)
     if job["state"] != "succeeded":
         reason = (job["error"] or {}).get("message") or job["state"]
         raise Failure(f"training failed: {reason}", fix=f"gatemill jobs show {job_id}")

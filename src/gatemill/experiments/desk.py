@@ -196,7 +196,7 @@ class Desk:
                 since_s = guardrails.since_s(one, rail, arm, now_s)
                 wanted = Wanted(one.id, since_s, now_s + _LATE_S)
                 if since_s not in looked:
-                    sums = await self._ledger.experiments.sums(wanted)
+                    sums = await self._ledger.experiments.counted(wanted)
                     looked[since_s] = results.figures(one, sums)
                 why = await self._breach(rail, arm, wanted, looked[since_s][arm.name])
                 if why and await self._stop(one, arm, why):

@@ -178,11 +178,15 @@ class Desk:
         sets = {pair: table.of(pair[0], "entities") for pair in pairs}
         local = [pair for pair in pairs if any(one.source == "local" for one in sets[pair])]
         found: dict[Pair, Values] = {pair: {} for pair in pairs}
+        far: dict[str, list[Pair]] = {}
+        for pair in pairs:
+            for one in sets[pair]:
+                if one.source == "feast":
+                    far.setdefault(one.name, []).append(pair)
         asked = [
-            self._ask_feast(found[pair], one, pair[1])
-            for pair in pairs
-            for one in sets[pair]
-            if one.source == "feast"
+            self._ask_feast(found, table.sets[name], some[first : first + _SLICE])
+            for name, some in far.items()
+            for first in range(0, len(some), _SLICE)
         ]
         failures = await asyncio.gather(self._read(found, local), *asked)
         return found, next((each for each in failures if each is not None), None)
@@ -194,7 +198,9 @@ class Desk:
                 names = self.table.types(pair[0], "local")
                 found[pair] |= {n: _known(value) for n, value in values.items() if n in names}
 
-    async def _ask_feast(self, found: Values, one: Set, key: str) -> GatemillError | None:
+    async def _ask_feast(
+        self, found: dict[Pair, Values], one: Set, pairs: Sequence[Pair]
+    ) -> GatemillError | None:
         if self.feast is None:
             return UnsupportedOperation(
                 f"The feature set {one.name} comes from Feast, and none is configured. Set"
@@ -202,13 +208,14 @@ class Desk:
             )
         refs = {feature.name: feature.ref for feature in one.features}
         try:
-            (values,) = await self.feast.online(refs, one.join_key, [key])
+            rows = await self.feast.online(refs, one.join_key, [key for _, key in pairs])
         except GatemillError as error:
             return error
         types = {feature.name: feature.type for feature in one.features}
-        for name, known in values.items():
-            fits = known.value is None or words.is_of(known.value, types[name])
-            found[name] = known if fits else Known(None, known.event_at, "NULL_VALUE")
+        for pair, values in zip(pairs, rows, strict=True):
+            for name, known in values.items():
+                fits = known.value is None or words.is_of(known.value, types[name])
+                found[pair][name] = known if fits else Known(None, known.event_at, "NULL_VALUE")
         return None
 
     # --- For the door ------------------------------------------------------------------------------
@@ -262,7 +269,9 @@ class Desk:
             if failure is not None:
                 raise failure
         else:
-            known_by_s = words.moment(said.known_by, EVER_S, "known_by")
+            known_by_s = EVER_S
+            if said.known_by is not None:
+                known_by_s = words.moment(said.known_by, now_s, "known_by")
             found = await self._past(pairs, features, (at_s, known_by_s))
         return [_row(pair, features[pair[0]], found.get(pair, {}), at_s) for pair in pairs]
 

@@ -78,7 +78,7 @@ async def _planned(gateway: Gateway, surface: Surface, call: Call, caller: Calle
     if chosen.considered:
         call.version, call.reason = chosen.version, chosen.reason
         call.decision = decision(chosen)
-    if chosen.experiment or chosen.arm is not None or call.head.prompt or call.head.entities:
+    if chosen.version or call.head.prompt or call.head.entities:
         fill(gateway, surface, call, chosen)
     await admit(gateway.admission, call, chosen, now_s)
     if chosen.shadow is not None:

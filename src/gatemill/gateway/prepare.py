@@ -35,7 +35,9 @@ def fill(gateway: Gateway, surface: Surface, call: Call, chosen: Plan) -> None:
     call.experiment = chosen.experiment
     arm, head = chosen.arm, call.head
     name = arm.prompt if arm is not None and arm.prompt else head.prompt
-    if not (name or head.entities or arm is not None):
+    # Callers of an experiment send variables, whether or not the arm that they get has a prompt.
+    spare = chosen.version and b'"prompt_variables"' in call.body
+    if not (name or head.entities or spare or arm is not None):
         return
     call.asked = call.body
     body = fields.decode_object(call.body)

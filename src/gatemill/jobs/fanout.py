@@ -120,8 +120,14 @@ _spoken = msgspec.json.Decoder(_Spoken)
 class Fan:
     """The calls of one attempt of a job."""
 
-    def __init__(self, ctx: Context, total: int, concurrency: int) -> None:
-        """`total` counts all items that `run` will be given; it is what progress is told of."""
+    def __init__(
+        self, ctx: Context, total: int, concurrency: int, bytes_max: int | None = None
+    ) -> None:
+        """`total` counts all items that `run` will be given; it is what progress is told of.
+
+        `bytes_max` is the most that its rows may have, None what a result may have.
+        """
+        self._bytes_max = bytes_max
         self.usage = Tokens()
         self.failed = 0  # rows
         self._good = 0  # rows that are none of these
@@ -265,12 +271,11 @@ class Fan:
 
     def check_size(self, result_bytes: float) -> None:
         """Raises Quit when a result of so many bytes is not kept: no call is paid for nothing."""
-        most = self._ctx.services.amounts.result_bytes
+        most = self._bytes_max or self._ctx.services.amounts.result_bytes
         if result_bytes > most:
-            words = (
-                f"The result would have about {int(result_bytes)} bytes; jobs.result_bytes allows"
-                f" {most}. Split the job, or raise it."
-            )
+            why = "an output file may have" if self._bytes_max else "jobs.result_bytes allows"
+            remedy = "Split the job." if self._bytes_max else "Split the job, or raise it."
+            words = f"The result would have about {int(result_bytes)} bytes; {why} {most}. {remedy}"
             raise Quit(Problem("result_too_large", words))
 
 

@@ -6,7 +6,7 @@ step; one that cannot be read, or is gone when its turn comes, fails alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -56,6 +56,11 @@ def check(documents: Sequence[Document], file_ids: Sequence[str], store: str) ->
         )
     if len(set(file_ids)) < len(file_ids):
         raise InvalidValue("`file_ids`: names a file twice. Name each once.", param="file_ids")
+
+
+def named(given: Given) -> dict[str, Any]:
+    """The `id` of a document in a result, with its `title` where it has one."""
+    return {"id": given.id, "title": given.title} if given.title else {"id": given.id}
 
 
 async def given(

@@ -184,9 +184,7 @@ def _trimmed(text: str, start: int, end: int, level: int) -> Iterator[tuple[int,
         yield start, start + len(bare), level
 
 
-def _cut(
-    text: str, start: int, end: int, at_byte: int, how: tuple[int, int]
-) -> Iterator[_Unit]:
+def _cut(text: str, start: int, end: int, at_byte: int, how: tuple[int, int]) -> Iterator[_Unit]:
     """A long sentence in words, and a long word in pieces."""
     level, bytes_max = how
     for word_start, word_end in _words(text, start, end):

@@ -58,7 +58,12 @@ class Desk:
     """One for the house."""
 
     def __init__(
-        self, ledger: Ledger, gateway: Gateway, terms: Terms, limits: Limits, answers: tuple[str, int]
+        self,
+        ledger: Ledger,
+        gateway: Gateway,
+        terms: Terms,
+        limits: Limits,
+        answers: tuple[str, int],
     ) -> None:
         """`answers` are the model that answers and the tokens of its passages, unless a caller says more."""
         self.store = ledger.knowledge
@@ -156,6 +161,4 @@ def check_pdf() -> None:
 
 def of_file(file: File, attributes: str, chunking: str) -> NewDocument:
     """A file as a document of a store."""
-    return NewDocument(
-        id=file.id, title=file.filename, attributes=attributes, chunking=chunking
-    )
+    return NewDocument(id=file.id, title=file.filename, attributes=attributes, chunking=chunking)

@@ -157,9 +157,7 @@ class Ingesting:
         said = msgspec.json.decode(document.chunking)
         if said.get("type") == "static":
             sizes = said["static"]
-            return chunking.Strategy(
-                sizes["max_chunk_size_tokens"], sizes["chunk_overlap_tokens"]
-            )
+            return chunking.Strategy(sizes["max_chunk_size_tokens"], sizes["chunk_overlap_tokens"])
         model = store.embedding_model
         return chunking.automatic(self._window(model) if model else None)
 

@@ -8,10 +8,6 @@ import msgspec
 from msgspec import Struct
 
 STATES = ("draft", "running", "paused", "concluded")
-UNITS = ("key", "user", "conversation")
-KINDS = ("binary", "mean")
-DIRECTIONS = ("higher", "lower")
-GUARDED = ("error_rate", "latency_p95_ms", "cost_usd_mean")
 
 
 class Arm(Struct, frozen=True, omit_defaults=True):
@@ -40,7 +36,7 @@ class Metric(Struct, frozen=True):
 class Guardrail(Struct, frozen=True):
     """What no arm may do; one that does gets no callers any more."""
 
-    metric: str  # one of GUARDED
+    metric: str  # error_rate, latency_p95_ms or cost_usd_mean
     max: float
     min_requests: int = 100  # before anything is said
     window_s: float = 3600.0  # how far back it looks
@@ -94,7 +90,7 @@ class Event(Struct, frozen=True):
     detail: dict[str, Any]  # what was changed to what
 
 
-_JSON = {
+_JSON: dict[str, msgspec.json.Decoder[Any]] = {
     "arms": msgspec.json.Decoder(tuple[Arm, ...]),
     "metrics": msgspec.json.Decoder(tuple[Metric, ...]),
     "guardrails": msgspec.json.Decoder(tuple[Guardrail, ...]),

@@ -158,6 +158,11 @@ class Experiments:
         """What is known of each arm."""
         return await self._reader.run(lambda db: outcomes.sums(db, wanted))
 
+    async def counted(self, wanted: Wanted) -> Sums:
+        """Of that, what the rows of usage say by themselves."""
+        found = await self._reader.run(lambda db: outcomes.counted(db, wanted))
+        return outcomes.Sums([], found)
+
     async def latency(self, wanted: Wanted, arm: str) -> Latency:
         """The latency that 95 of 100 requests of an arm do not exceed, in ms; None without any."""
         return await self._reader.run(lambda db: outcomes.latency(db, wanted, arm))

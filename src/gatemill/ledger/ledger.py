@@ -24,8 +24,8 @@ from gatemill.ledger.knowledge.knowledge import Knowledge
 from gatemill.ledger.people import People
 from gatemill.ledger.place import locate
 from gatemill.ledger.reader import Reader
-from gatemill.ledger.registry import Registry
 from gatemill.ledger.recordings import Recordings
+from gatemill.ledger.registry import Registry
 from gatemill.ledger.reports import Reports
 from gatemill.ledger.upkeep import SPARE_ROWS_MAX, Condition, Counters, Upkeep
 from gatemill.ledger.webhooks import Webhooks

@@ -142,8 +142,13 @@ def sums(database: Database, wanted: Wanted) -> Sums:
     """What is known of each arm."""
     params = {**asdict(wanted), "limit": _LINES_MAX}
     told = [Told(**row) for row in database.rows(_SQL["sum_feedback"], params)]
-    counted = [Counted(**row) for row in database.rows(_SQL["sum_requests"], params)]
-    return Sums(told, counted)
+    return Sums(told, counted(database, wanted))
+
+
+def counted(database: Database, wanted: Wanted) -> list[Counted]:
+    """Of that, what the rows of usage say."""
+    params = {**asdict(wanted), "limit": _LINES_MAX}
+    return [Counted(**row) for row in database.rows(_SQL["sum_requests"], params)]
 
 
 def latency(database: Database, wanted: Wanted, arm: str) -> Latency:

@@ -57,7 +57,7 @@ def _unpack(path: Path, target: Path, size_bytes_max: int) -> None:
                             " (serving.source_bytes)."
                         )
                     file.write(block)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
         raise ModelLoadFailed(f"`{path.name}` is no archive that can be read: {error}") from error
 
 

@@ -69,13 +69,15 @@ def normal(vectors: ndarray) -> ndarray:
     """The vectors [n, dimensions] as float64 of length 1; one of zeros stays."""
     wide = np.asarray(vectors, dtype=np.float64)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(lengths > 0, lengths, 1.0)
+    made: ndarray = wide / np.where(lengths > 0, lengths, 1.0)
+    return made
 
 
 def softmax(logits: ndarray) -> ndarray:
     """Rows of probabilities, float64."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    shares: ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return shares
 
 
 def encoded(columns: Sequence[Column], features: Sequence[dict[str, Any]]) -> ndarray:

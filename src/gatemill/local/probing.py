@@ -33,16 +33,14 @@ async def _get(address: Address, path: str) -> bytes | None:
     else:
         reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
     try:
-        head = [f"GET {path} HTTP/1.0", "host: 127.0.0.1", "connection: close"]
+        lines = [f"GET {path} HTTP/1.0", "host: 127.0.0.1", "connection: close"]
         if address.token:
-            head.append(f"authorization: Bearer {address.token}")
-        writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
+            lines.append(f"authorization: Bearer {address.token}")
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         answer = bytearray()
         while len(answer) < ANSWER_BYTES_MAX and (data := await reader.read(4096)):
             answer += data
     finally:
         writer.close()
-    status, _, rest = bytes(answer).partition(b"\r\n")
-    if status.split(b" ")[1:2] != [b"200"]:
-        return None
-    return rest.partition(b"\r\n\r\n")[2]
+    head, _, body = bytes(answer).partition(b"\r\n\r\n")
+    return body if head.split(b"\r\n")[0].split(b" ")[1:2] == [b"200"] else None

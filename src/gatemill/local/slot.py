@@ -9,8 +9,6 @@ from gatemill.core.errors import GatemillError, InternalError
 from gatemill.core.model import Loaded
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from gatemill.core.model import ModelSpec
     from gatemill.core.ports import Sink, Source
     from gatemill.local.parts import Runtime
@@ -45,12 +43,7 @@ class Slot:
         self._idle.clear()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._in_flight -= 1
         if not self._in_flight:
             self._idle.set()
@@ -212,4 +205,4 @@ class Held:
     def _release(self) -> None:
         slot, self._slot = self._slot, None
         if slot is not None:
-            slot.__exit__(None, None, None)
+            slot.__exit__()

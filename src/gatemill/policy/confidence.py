@@ -21,8 +21,6 @@ TUNED_AT = 1_000.0
 _DIGITS = 1e-9
 _TUNED_FOR = (-2 * log(ALPHA) + log(-2 * log(ALPHA)) + 1) / TUNED_AT
 
-VERDICTS = ("a_better", "b_better", "equivalent", "continue")
-
 
 class Sample(Struct, frozen=True):
     """What is known of one arm, or of one figure."""
@@ -78,7 +76,7 @@ def mean(of: Sample, *, binary: bool, alpha: float = ALPHA) -> Interval | None:
 
 
 def verdict(found: Interval | None, *, higher: bool, margin: float = 0.0) -> str:
-    """One of VERDICTS. With a margin, a difference that is surely smaller counts as none."""
+    """a_better, b_better, equivalent or continue. With a margin, a difference that is surely smaller counts as none."""
     if found is None:
         return "continue"
     if margin > 0 and -margin < found.low and found.high < margin:

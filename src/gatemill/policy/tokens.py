@@ -14,7 +14,7 @@ BYTES_PER_TOKEN = 4
 
 # Text the model reads. Everything else in a body steers the call and is not part of the prompt.
 _PROMPT_FIELDS = (
-    *("messages", "input", "prompt", "text", "system", "instructions"),
+    *("messages", "input", "prompt", "text", "system", "instructions", "query", "documents"),
     *("tools", "functions", "response_format"),
 )
 _SCHEMAS = frozenset(("tools", "functions", "response_format"))

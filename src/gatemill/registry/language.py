@@ -52,8 +52,22 @@ _NODES = (
     nodes.List,
     nodes.Keyword,
 )
-_TESTS = ("defined", "undefined", "none", "true", "false", "string", "number", "boolean")
-_TESTS += ("mapping", "sequence", "in", "eq", "equalto", "==", "odd", "even")
+_TESTS = (
+    "boolean",
+    "defined",
+    "eq",
+    "even",
+    "false",
+    "in",
+    "mapping",
+    "none",
+    "number",
+    "odd",
+    "sequence",
+    "string",
+    "true",
+    "undefined",
+)
 _LOOP = ("index", "index0", "first", "last", "length")
 
 

@@ -237,7 +237,7 @@ class _Budget:
 
 
 def _refused(status: int) -> GatemillError:
-    if status == 404:
+    if status in (400, 404):  # 400 for an alias that is not there
         return NotFound("MLflow has no such model, version or alias.", param="source")
     if status in (401, 403):
         return ModelLoadFailed("MLflow refuses us. Check `registry.mlflow_token`.")

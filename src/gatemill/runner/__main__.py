@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,7 +47,13 @@ def main(arguments: Sequence[str]) -> int:
     )
     if said.with_parent:
         threading.Thread(target=_until_alone, daemon=True).start()
-    return asyncio.run(_serve(uvicorn.Server(config), app))
+    # uvicorn raises the signal again when it has ended; by default that would be our end at once.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+    try:
+        return asyncio.run(_serve(uvicorn.Server(config), app))
+    finally:
+        if said.socket:
+            _remove(Path(said.socket), with_folder=said.with_parent)
 
 
 async def _serve(server: uvicorn.Server, app: App) -> int:
@@ -64,6 +72,14 @@ async def _watch(server: uvicorn.Server, app: App) -> None:
         if app.has_failed:
             server.should_exit = True
             return
+
+
+def _remove(path: Path, *, with_folder: bool) -> None:
+    """The socket is gone, and the folder that was made for it, if whoever made it is."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        if with_folder:
+            path.parent.rmdir()
 
 
 def _until_alone() -> None:

@@ -24,6 +24,7 @@ OTHERS = frozenset(
         "GATEMILL_URL",
         "GATEMILL_REQUIRE_SERVICES",
         "GATEMILL_GOLDEN",
+        "GATEMILL_TEST_HEAVY",
     }
 )
 _ALIASES = {"GATEMILL_DATA_DIR": ("server", "data_dir")}

@@ -17,9 +17,8 @@ class Feast(Section):
 class Features(Section):
     """What is known of users and other entities."""
 
-    budget_ms: float = Field(
-        10.0,
-        gt=0,
+    budget_ms: Count = Field(
+        10,
         le=10_000,
         description="Longest time that a request waits for features; then it gets the defaults.",
     )

@@ -220,7 +220,8 @@ class Model(Section):
     """A name that clients use. A `*` in the name stands for any characters."""
 
     targets: tuple[Target, ...] = Field(
-        (), description="Where requests go; needed unless `experiment`, `complexity` or `by_feature` leads on."
+        (),
+        description="Where requests go; needed unless `experiment`, `complexity` or `by_feature` leads on.",
     )
     strategy: Strategy = Field(
         "weight",

@@ -15,7 +15,6 @@ from gatemill.core.tasks import _running
 from gatemill.jobs.context import Quit
 from gatemill.jobs.judging import Row
 from gatemill.jobs.kinds import judge
-from house_for_tests import opened
 
 CONFIG = """
 [models.a]
@@ -31,13 +30,12 @@ v2 = { model = "b", weight = 1, params = { max_completion_tokens = 1 } }
 PATH = "/v1/experiments"
 ARMS = [{"name": "one", "model": "a"}, {"name": "two", "model": "b"}]
 THUMBS = {"name": "thumbs", "kind": "binary"}
-NEW = {"name": "ab", "arms": ARMS, "metric": THUMBS}
+NEW = {"name": "ab", "arms": ARMS, "metric": THUMBS, "salt": "s"}
 
 
 @pytest.fixture
-async def gate(tmp_path):
-    async with opened(tmp_path, CONFIG) as running:
-        yield running
+async def gate(house):
+    return await house(CONFIG)
 
 
 @pytest.fixture
@@ -395,3 +393,30 @@ async def test_a_judge_feeds_an_experiment_with_what_is_independent(ask, gate):
     ctx.key = replace(key, admin=False)
     with pytest.raises(Quit):
         await judge._fed(ctx, feeds)
+
+
+async def test_an_arm_fills_in_a_prompt_and_the_others_do_not_see_its_variables(ask):
+    await ask.good("POST", "/v1/models", {"name": "tone", "kind": "prompt"})
+    template = [{"role": "system", "content": "Be {{ mood }}."}]
+    await ask.good("POST", "/v1/models/tone/versions", {"template": template})
+    arms = [{"name": "plain", "model": "a"}, {"name": "two", "model": "a", "prompt": "tone:1"}]
+    await running(ask, arms=arms)
+    tokens = {}
+    for n in range(16):
+        arm, request_id = await arm_of(ask, f"u{n}", prompt_variables={"mood": "kind"})
+        past = await ask.good("GET", f"/api/v1/requests/{request_id}/explain")
+        prompts = (past.get("prompt_version"), past["attempts"][0]["prompt_tokens"])
+        tokens.setdefault(arm, set()).add(prompts)
+    ((nothing, few),), ((version, more),) = tokens["plain"], tokens["two"]
+    assert (nothing, version) == (None, "tone:1")
+    assert few < more
+
+
+async def test_variables_reach_no_provider(ask, fake):
+    arms = [{"name": "one"}, {"name": "two", "params": {"temperature": 0.5}}]
+    await running(ask, model="up/gpt-fake", arms=arms)
+    for n in range(8):
+        await arm_of(ask, f"u{n}", model="up/gpt-fake", prompt_variables={"mood": "kind"})
+    bodies = [row.body for row in fake.journal]
+    assert {body.get("temperature") for body in bodies} == {None, 0.5}
+    assert not any("prompt_variables" in body for body in bodies)

@@ -8,10 +8,18 @@ import msgspec
 import pytest
 
 from filled_stores import fake_vector, filled, owner_of_secret
+from gatemill.edge.knowledge import rag
+from gatemill.edge.knowledge.inquiry import Inquiry
+from gatemill.gateway.parts import Caller
+from gatemill.knowledge.answering import Answering, Question
+from gatemill.knowledge.asking import Asking
 from gatemill.knowledge.passages import NOTHING
+from gatemill.knowledge.retrieval import Found, Passage
 from gatemill.wire import sse
+from gateway_parts import SECRET, Stage, route
 from jobs_over_http import events_of
 from peer import peer, post
+from playbook import ROLE, Scripted, delta, target
 
 RAG = "/v1/rag/query"
 ASKED = {"query": "What is the command for a key?", "store": "notes"}
@@ -214,3 +222,21 @@ async def test_who_leaves_hangs_up_on_the_provider(gate, fake, notes, stream):
     (row,) = await rows(gate, 1)
     assert row.error == "client_closed_request"
     assert gate.home.gateway.meter.in_flight == 0
+
+
+async def test_a_stream_that_nobody_comes_to_read_hangs_up_too():
+    source = Scripted(ROLE, delta(content="Ra"))
+    stage = Stage(route(target(source)))
+    asking = Asking(stage.gateway, Caller(secret=SECRET, started_s=0.0), "req_9")
+    passage = Passage("c1", "file-1", "a.md", {}, 0, 8, "It rains", 1.0, 1, None, None)
+    answering = Answering(asking, Question("What falls?", "m", 100), [passage])
+    found = Found([passage], "keyword", (), 0.0, 0.0)
+    inquiry = Inquiry("rag", asking, None, "me", 0.0)
+    answer = await rag._streamed(inquiry, found, answering)
+    answer.stream.abort()
+    del answer
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert stage.meter.in_flight == 0
+    assert source.calls[-1] == "abort"
+    assert [row.error for row in stage.rows] == ["client_closed_request"]

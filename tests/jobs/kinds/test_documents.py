@@ -71,7 +71,6 @@ async def test_an_answer_without_a_choice_is_the_providers_fault():
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        ({"documents": []}, r"\$\.documents"),
         ({"documents": [{"id": "", "text": "a"}]}, r"\.id"),
         ({"documents": [{"id": "a", "text": ""}]}, r"\.text"),
         ({"documents": [{"id": "a", "text": "b", "title": "c"}]}, "unknown field `title`"),

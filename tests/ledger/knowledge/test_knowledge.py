@@ -278,4 +278,6 @@ async def test_many_searches_and_additions_at_once_agree_in_the_end(ledger):
     assert len(await knowledge.keyword(store, "cat", None, 50)) == 12
     assert len(await knowledge.dense(store, [1, 0], None, 50)) == 12
     found = await knowledge.documents(store, 50, status=COMPLETED)
-    assert [one.id for one in found] == sorted((one.id for one in found), key=len) or len(found) == 12
+    assert [one.id for one in found] == sorted((one.id for one in found), key=len) or len(
+        found
+    ) == 12

@@ -37,6 +37,12 @@ def test_the_sentence_that_answers_is_quoted_with_its_number():
     assert asked("When is bread sold?") == "Bread & flour are sold on Sundays (9). [2]"
 
 
+def test_what_stands_in_two_passages_is_quoted_once():
+    assert asked("When was the mill built?", [PASSAGES[0], PASSAGES[0].replace("1", "2", 1)]) == (
+        "The mill was built in 1820. [1]"
+    )
+
+
 def test_where_nothing_fits_it_says_so_and_cites_nothing():
     assert asked("Who won the cup?") == extract.NOTHING
     assert "[" not in extract.NOTHING

@@ -162,7 +162,8 @@ INFERENCE: list[Json] = [
     parameter("x-user-id", string("The end user: decides the arm of an experiment, nothing else.")),
     parameter("x-conversation-id", string("The conversation: the same.")),
     parameter(
-        "x-gatemill-record", word("Keeps this request out of recordings, where there are any.", "no")
+        "x-gatemill-record",
+        word("Keeps this request out of recordings, where there are any.", "no"),
     ),
     parameter(
         "x-stainless-retry-count", whole("Earlier tries, for the log. SDKs send it.", least=0)

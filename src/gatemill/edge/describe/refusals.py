@@ -100,9 +100,15 @@ _SHOWN: dict[int, GatemillError] = {
     422: errors.IdempotencyKeyReused(
         "This Idempotency-Key was used with another request. Make a new key for each."
     ),
+    424: errors.ModelLoadFailed(
+        "The model `minilm` cannot be loaded. GET /v1/runners tells an admin why.", param="model"
+    ),
     429: errors.UpstreamRateLimited("The provider limits the rate of requests. Retry later."),
     431: errors.HeadersTooLarge("The headers exceed 32768 bytes."),
     500: errors.InternalError("This is our fault, not yours. See the log."),
+    501: errors.ExtraNotInstalled(
+        "This needs the package onnxruntime: pip install 'gatemill[local]'"
+    ),
     502: errors.UpstreamUnreachable("The provider cannot be reached. Retry later."),
     503: errors.Overloaded("Too many requests are in flight here. Retry later."),
     504: errors.UpstreamTimeout("The provider timed out. Retry, or ask for less."),

@@ -92,9 +92,7 @@ class StoreClerk:
             "accepted": True,
             "documents": [{"id": one, "text": text} for one, text in texts.items()],
         }
-        job = new_job(
-            services, INGEST, msgspec.json.encode(args), owner=store.owner, key_id=key.id
-        )
+        job = new_job(services, INGEST, msgspec.json.encode(args), owner=store.owner, key_id=key.id)
         found = await self.desk.store.begin(store, new, Filling(job=job, batch_id=batch_id))
         await desk_of(self._shown.door).ring([job])
         return job.id, found

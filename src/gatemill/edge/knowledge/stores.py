@@ -53,10 +53,10 @@ class _New(Struct):
 
 
 class _Change(Struct):
-    name: _Name | None | UnsetType = UNSET
-    description: _About | None | UnsetType = UNSET
-    expires_after: _Expiry | None | UnsetType = UNSET
-    metadata: Metadata | None | UnsetType = UNSET
+    name: _Name | UnsetType | None = UNSET
+    description: _About | UnsetType | None = UNSET
+    expires_after: _Expiry | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
 
 
 def add(app: FastAPI, shown: Shown) -> None:

@@ -122,8 +122,8 @@ async def _train(
     """The job that trains a head is accepted; refused is what it could never do."""
     admin, name, said = what
     await desk.check_head(name)
-    given = {"name": name, "examples": said.examples, "card": said.card}
-    more = {"embedding_model": said.embedding_model, "l2": said.l2}
+    given: dict[str, Any] = {"name": name, "examples": said.examples, "card": said.card}
+    more: dict[str, Any] = {"embedding_model": said.embedding_model, "l2": said.l2}
     given |= {field: value for field, value in more.items() if value is not UNSET}
     args = fields.encode(given)
     train_head.check(fields.decode_head(_args, args), admin, counter.clerk.gateway)

@@ -20,9 +20,17 @@ from gatemill.jobs.fanout import Fan, Kept, Tokens, is_of_item, row, rows_of
 from gatemill.jobs.runner import problem_of
 from gatemill.knowledge.desk import of_file
 from gatemill.knowledge.extracting.limits import SERVER
+from gatemill.knowledge.submitted import (
+    Attributes,
+    Chunking,
+    Text,
+    documents_of,
+    named,
+    packed,
+    strategy,
+)
 from gatemill.ledger.knowledge.documents import Filling
 from gatemill.ledger.knowledge.rows import CANCELLED, FAILED, IN_PROGRESS
-from gatemill.knowledge.submitted import Attributes, Chunking, Text, documents_of, named, packed, strategy
 
 if TYPE_CHECKING:
     from gatemill.core.call import Key

@@ -241,9 +241,7 @@ class _Work:
 
 
 def _section(given: Given) -> dict[str, Any]:
-    section: dict[str, Any] = {"id": given.id}
-    if given.title:
-        section["title"] = given.title
+    section = stored.named(given)
     if given.problem:
         section["error"] = given.problem
     return section

@@ -71,5 +71,6 @@ def _as(data: bytes, encoding: str) -> str:
         return data.decode(encoding)
     except (UnicodeDecodeError, LookupError):
         raise UnreadableError(
-            INVALID, "Its characters cannot be told: it is not UTF-8. Save it as UTF-8 and send it again."
+            INVALID,
+            "Its characters cannot be told: it is not UTF-8. Save it as UTF-8 and send it again.",
         ) from None

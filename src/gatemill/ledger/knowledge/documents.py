@@ -81,9 +81,16 @@ def begin(
         for at, one in enumerate(new)
     ]
     add = _SQL["add_document"]
-    database.run_many(add, [tuple({**row, "touched_at": now_s}[p] for p in add.params) for row in rows])
+    database.run_many(
+        add, [tuple({**row, "touched_at": now_s}[p] for p in add.params) for row in rows]
+    )
     if filling.batch_id:
-        batch = {"id": filling.batch_id, "store_id": store.id, "job_id": more["job_id"], "now_s": now_s}
+        batch = {
+            "id": filling.batch_id,
+            "store_id": store.id,
+            "job_id": more["job_id"],
+            "now_s": now_s,
+        }
         database.run(_SQL["add_batch"], batch)
     if job is not None:
         inserting.insert(database, job, now_s)
@@ -182,7 +189,7 @@ def cancel_batch(database: Database, store: Store, batch_id: str, now_s: float) 
     return batch(database, store, batch_id)
 
 
-def end(  # noqa: PLR0913, PLR0917 - the document, and all that is told of its end
+def end(
     database: Database, number: int, status: str, code: str, message: str, now_s: float
 ) -> bool:
     """The document is read in, or cannot be; False: it was cancelled or deleted meanwhile."""
@@ -225,8 +232,6 @@ def gone_numbers(database: Database) -> list[int]:
     """Documents that are yet to be deleted, some of them."""
     found = database.rows(_SQL["documents_gone"], {"limit": SWEEP_DOCUMENTS})
     return [row["number"] for row in found]
-
-
 
 
 def _document(row: dict[str, Any]) -> Document:

@@ -104,7 +104,9 @@ class _Reader:
             raise _bad(place, f"a filter makes at most {PARTS_MAX} comparisons")
         kind, key, value = said["type"], said.get("key"), said.get("value")
         if not isinstance(key, str) or not 0 < len(key) <= KEY_CHARS_MAX:
-            raise _bad(f"{place}.key", f"send the attribute's name, 1 to {KEY_CHARS_MAX} characters")
+            raise _bad(
+                f"{place}.key", f"send the attribute's name, 1 to {KEY_CHARS_MAX} characters"
+            )
         if kind in _LISTS:
             if not isinstance(value, list) or len(value) > VALUES_MAX:
                 raise _bad(f"{place}.value", f"send a list of at most {VALUES_MAX} values")
@@ -120,7 +122,9 @@ class _Reader:
 def _check_names(said: dict[str, Any], known: tuple[str, ...], place: str) -> None:
     for name in said:
         if name not in known:
-            raise _bad(place, f"{name[:KEY_CHARS_MAX]!r} is not known here; send {', '.join(known)}")
+            raise _bad(
+                place, f"{name[:KEY_CHARS_MAX]!r} is not known here; send {', '.join(known)}"
+            )
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -77,6 +77,7 @@ class Knowledge:
         self._clock = clock
         self._engine = _engine(place)
         self._prepared = False
+        self._unsettled = 0  # chunks added that the engine has not heard of
         self._preparing = asyncio.Lock()
         self._words = Reader(place, SEARCHES_MAX)
         self._near = Reader(place, SEARCHES_MAX)
@@ -128,9 +129,7 @@ class Knowledge:
 
     # --- Documents -------------------------------------------------------------------------------
 
-    async def begin(
-        self, store: Store, new: Sequence[NewDocument], why: Filling
-    ) -> list[Document]:
+    async def begin(self, store: Store, new: Sequence[NewDocument], why: Filling) -> list[Document]:
         """Documents that are being read in, with the job that does it; older ones of the same ids go.
 
         Raises NotFound.
@@ -211,6 +210,7 @@ class Knowledge:
             lambda db: filling.add(db, engine, document, store, passages, now_s)
         )
         self.counters.chunks += added * len(passages)
+        self._unsettled += added * len(passages)
         return added
 
     async def complete(self, document: Document, store: Store) -> bool:
@@ -218,7 +218,8 @@ class Knowledge:
         now_s = self._clock.unix_s()
         completed = await self._write(lambda db: filling.complete(db, document, store, now_s))
         self.counters.documents += completed
-        await self._alone(lambda db: self._engine.settle(db, document.chunks))
+        added, self._unsettled = self._unsettled, 0
+        await self._alone(lambda db: self._engine.settle(db, added))
         return completed
 
     async def fail(self, document: Document, code: str, message: str) -> bool:

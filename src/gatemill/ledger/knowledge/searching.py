@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -109,9 +110,7 @@ class Search:
             found = self._matrices.search(database, scope, store.revision, wanted, k)
         return _hits(found)
 
-    def get(
-        self, database: Database, store: Store, chunk_ids: Sequence[str]
-    ) -> dict[str, Chunk]:
+    def get(self, database: Database, store: Store, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
         """Chunks by their ids; those that are gone are left out."""
         found: dict[str, Chunk] = {}
         for row in self._engine.chunks(database, _within(store), _numbers(chunk_ids)):
@@ -149,7 +148,7 @@ def _within(store: Store, allowed: tuple[int, ...] | None = None) -> Scope:
 
 
 def _hits(found: Found) -> list[Hit]:
-    return [Hit(_id(number), float(score)) for number, score in found if score == score]  # no NaN
+    return [Hit(_id(number), float(score)) for number, score in found if not math.isnan(score)]
 
 
 def _bounded(k: int) -> int:
@@ -163,4 +162,3 @@ def _id(number: int) -> str:
 def _numbers(chunk_ids: Sequence[str]) -> list[int]:
     digits = [one.removeprefix(_PREFIX) for one in chunk_ids[:FOUND_MAX]]
     return [int(one) for one in digits if one.isascii() and one.isdigit() and len(one) < 10]
-

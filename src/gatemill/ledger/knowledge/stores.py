@@ -40,7 +40,7 @@ class Change(Struct, frozen=True, kw_only=True):
     name: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
     metadata: str | UnsetType = UNSET
-    expires_days: int | None | UnsetType = UNSET
+    expires_days: int | UnsetType | None = UNSET
 
 
 class Page(Struct, frozen=True):

@@ -57,7 +57,7 @@ ON CONFLICT (number, generation) DO NOTHING;
 -- search_widely --
 -- A search goes on until it has found as many as are wanted, in exact order.
 SELECT set_config('hnsw.iterative_scan', 'strict_order', FALSE),
-    set_config('hnsw.ef_search', '100', FALSE);
+    set_config('hnsw.ef_search', '200', FALSE);
 
 -- dense --
 -- Passages of a store of one owner by the cosine with a vector, the best first.

@@ -48,7 +48,8 @@ ORDER BY units.metric, units.arm LIMIT :limit;
 
 -- sum_requests --
 -- Sums for each arm over requests: a request has failed when all its attempts have, its latency counts
--- when it has not, and its cost when it is known. They are taken about the means of all arms.
+-- when it has not, and its cost when it is known. They are taken about the means of all arms. That the id is
+-- not empty is said for the index, which has these rows only.
 WITH requests AS (
     SELECT version, request_id,
         min(CASE WHEN error = '' THEN 0 ELSE 1 END) AS failed,
@@ -57,7 +58,8 @@ WITH requests AS (
             END AS cost_usd,
         CAST(sum(input_tokens + cache_read_tokens + cache_write_tokens + input_audio_tokens
             + output_tokens + reasoning_tokens + output_audio_tokens) AS DOUBLE PRECISION) AS tokens
-    FROM usage WHERE experiment_id = :id AND at >= :since_s AND at < :until_s
+    FROM usage WHERE experiment_id = :id AND experiment_id <> ''
+    AND at >= :since_s AND at < :until_s
     GROUP BY version, request_id
 ), centers AS (
     SELECT coalesce(avg(CASE WHEN failed = 0 THEN latency_ms END), 0) AS latency_ms,
@@ -88,7 +90,8 @@ SELECT latency_ms FROM (
     FROM (
         SELECT sum(latency_ms) AS latency_ms FROM (
             SELECT request_id, latency_ms, error FROM usage
-            WHERE experiment_id = :id AND at >= :since_s AND at < :until_s
+            WHERE experiment_id = :id AND experiment_id <> ''
+            AND at >= :since_s AND at < :until_s
             AND (version = :arm OR substr(version, 1, :arm_chars) = :arm_slash)
             ORDER BY at DESC LIMIT :newest
         ) AS attempts

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gatemill.core.ports import Json, Outgoing, Source
     from gatemill.local.builtin.cards import Card
 
-INLINE_BYTES = 4_096  # a body of so many bytes is answered on the event loop
+INLINE_BYTES = 2_048  # a body of so many bytes is answered on the event loop
 THREADS = 2
 WAITING_MAX = 256  # requests in the threads and before them
 _HEADERS = {"content-type": "application/json"}

@@ -95,9 +95,7 @@ def vector(text: str) -> bytes:
         hashed = crc32(feature.encode("utf-8", "replace"))
         sign = 1.0 if hashed & 0x80000000 else -1.0
         sums[hashed % DIMENSIONS] += sign * math.log1p(count)
-    length = math.sqrt(sum(each * each for each in sums))
-    if not length:  # two features that met and cancelled each other
-        sums[crc32(text.encode("utf-8", "replace")) % DIMENSIONS] = length = 1.0
+    length = math.sqrt(sum(each * each for each in sums)) or 1.0
     return struct.pack(f"<{DIMENSIONS}f", *(each / length for each in sums))
 
 

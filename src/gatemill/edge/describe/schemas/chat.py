@@ -292,6 +292,7 @@ _EMBEDDINGS: dict[str, Json] = {
         {
             "encoding_format": word("How vectors are written.", "float", "base64"),
             "dimensions": whole("Length of the vectors, where the model can choose.", least=1),
+            "truncate": flag("Whether models that run here may cut texts that are too long."),
             "user": _USER,
             "safety_identifier": string("A stable, hashed id of the end user."),
         },

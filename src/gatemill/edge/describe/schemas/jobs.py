@@ -81,8 +81,10 @@ _WHOLE: dict[str, Json] = {
 }
 _LETTERS = string("Only those.")
 _STATUS = word("Celery's words.", "PENDING", "RETRY", "STARTED", "SUCCESS", "FAILURE", "REVOKED")
-_OPERATIONS = ("chat", "completions", "embeddings", "inference", "messages", "responses")
-_OPERATIONS += ("predict", "predict_text", "rerank")
+_OPERATIONS = (
+    *("chat", "completions", "embeddings", "inference", "messages", "responses"),
+    *("predict", "predict_text", "rerank"),
+)
 _SINCE: Json = either("Made since then, as in the query.", [{"type": "number"}, {"type": "string"}])
 
 SCHEMAS: dict[str, Json] = {

@@ -133,6 +133,7 @@ SCHEMAS: dict[str, Json] = {
         {
             "top_n": whole("Results to show; all by default.", least=1),
             "return_documents": flag("Whether results repeat their documents."),
+            "truncate": flag("Whether models that run here may cut documents that are too long."),
             "user": string("Your id of the end user."),
         },
     ),

@@ -37,7 +37,9 @@ _SIZES = obj(
     "Sizes of your own.",
     {
         "max_chunk_size_tokens": whole("Most of a passage, in tokens."),
-        "chunk_overlap_tokens": whole("What two passages share; half of a passage at most.", least=0),
+        "chunk_overlap_tokens": whole(
+            "What two passages share; half of a passage at most.", least=0
+        ),
     },
 )
 _CHUNKING_ASKED = asked(
@@ -45,9 +47,7 @@ _CHUNKING_ASKED = asked(
     {"type": word("Ours, or sizes of your own.", "auto", "static")},
     {"static": _SIZES},
 )
-_CHUNKING = obj(
-    "How it was cut.", {"type": word("Always so.", "static"), "static": _SIZES}
-)
+_CHUNKING = obj("How it was cut.", {"type": word("Always so.", "static"), "static": _SIZES})
 _COUNTS = obj(
     "Documents by status.",
     {
