@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -23,6 +23,8 @@ from gatemill.core.errors import (
 )
 from gatemill.core.model import ModelSpec
 from gatemill.core.ports import Incoming, Outgoing
+from gatemill.local.extras import needed
+from gatemill.local.manifest import digest
 from gatemill.local.shelf import Serving, Shelf
 from gatemill.upstream.inline import Events
 
@@ -47,6 +49,8 @@ class Fake:
 
     async def exchange(self, out, timeouts, deadline_s):
         self.play.asked.append(out)
+        if self.play.exchange is not None:
+            return await self.play.exchange(self, out, timeouts, deadline_s)
         await self.play.gate.wait()
         assert not self.closed, "a request came to a model that had left"
         return self.play.answer
@@ -72,6 +76,7 @@ class Play:
         self.loading.set()
         self.error: Exception | None = None
         self.answer = GOOD
+        self.exchange: Any = None  # answers instead, where it is set
 
     async def load(self, spec, tools):
         await tools.reserve(spec, spec.options.get("bytes", 0))
@@ -406,6 +411,62 @@ async def test_one_model_asks_another(shelf, play) -> None:
     play.answer = Incoming(200, {}, b"junk")
     with pytest.raises(ModelLoadFailed, match="no vectors"):
         await shelf._embed("local/m", ["a"])
+
+
+async def test_a_first_request_is_one_of_the_models_task(shelf, play) -> None:
+    for task, paths in {
+        "embed": ["/embeddings"],
+        "rerank": ["/rerank"],
+        "generate": ["/chat/completions"],
+    }.items():
+        play.asked.clear()
+        await shelf.load(ModelSpec(task, task, "head"))
+        assert [out.path for out in play.asked] == paths
+
+
+async def test_a_model_that_chats_not_may_complete(shelf, play) -> None:
+    refusal = b'{"error":{"message":"no chat template"}}'
+
+    async def answered(runtime, out, timeouts, deadline_s):
+        return Incoming(400, {}, refusal) if out.path.startswith("/chat") else GOOD
+
+    play.exchange = answered
+    assert (await shelf.load(ModelSpec("m", "generate", "head"))).state == "ready"
+
+
+async def test_whatever_a_first_request_fails_with_is_told(shelf, play) -> None:
+    play.answer = Incoming(500, {}, b"<html>")
+    with pytest.raises(ModelLoadFailed, match="it answered 500"):
+        await shelf.load(spec())
+
+    async def raising(runtime, out, timeouts, deadline_s):
+        raise UpstreamTimeout("Too slow.")
+
+    play.exchange = raising
+    with pytest.raises(ModelLoadFailed, match="Too slow"):
+        await shelf.load(spec("n"))
+
+
+async def test_a_version_whose_source_has_changed_is_loaded_anew(shelf, play) -> None:
+    await shelf.load(spec())
+    await shelf.load(spec(bytes=1))
+    await settle()
+    assert play.closed == ["m"]
+    assert len(play.made) == 2
+
+
+async def test_a_source_is_examined_without_being_loaded(shelf, tmp_path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"graph")
+    found = ModelSpec("m:1", "embed", "onnx", f"file:{tmp_path}")
+    assert await shelf.examine(found) == digest(tmp_path)
+    with pytest.raises(ModelLoadFailed, match="not those that were pinned"):
+        await shelf.examine(replace(found, sha256="0" * 64))
+    assert shelf.states() == []
+
+
+def test_a_missing_package_is_named_with_the_command_that_brings_it() -> None:
+    with pytest.raises(ExtraNotInstalled, match=r"nowhere: pip install 'gatemill\[local\]'"):
+        needed("nowhere", "local")
 
 
 async def test_an_engine_that_is_none_is_refused(shelf) -> None:

@@ -115,6 +115,12 @@ async def test_a_built_in_model_answers_where_another_is_away(ask):
     assert said.headers["x-gatemill-attempts"] == "2"
 
 
+async def test_the_page_of_metrics_tells_of_the_thread(ask):
+    page = (await ask("GET", "/metrics")).body.decode()
+    assert "gatemill_builtin_waiting 0.0" in page
+    assert "gatemill_builtin_refused_total 0.0" in page
+
+
 async def test_equal_predictions_come_from_the_cache(ask):
     found = [await ask("POST", "/v1/predict", {"model": "kept", "input": "fine"}) for _ in "12"]
     assert [said.headers["x-gatemill-cache"] for said in found] == ["miss", "hit"]

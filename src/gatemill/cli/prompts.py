@@ -119,7 +119,10 @@ def render(
     as_json: AsJson = False,
 ) -> None:
     """Show what a version says with these values; no model is asked."""
-    asks = {"prompt_variables": _values("--var", variable), "features": _values("--feature", feature)}
+    asks = {
+        "prompt_variables": _values("--var", variable),
+        "features": _values("--feature", feature),
+    }
     where = (url, key, data_dir)
     said = told(where, "POST", path(name, "versions", str(version), "render"), asks)
     if as_json:

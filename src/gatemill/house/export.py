@@ -9,6 +9,7 @@ from gatemill.house.export_features import export_features
 from gatemill.house.export_jobs import export_jobs
 from gatemill.house.knowledge import export_knowledge
 from gatemill.house.local import export_local
+from gatemill.local.builtin.engine import Builtins
 from gatemill.observe.metrics import OTHER, Labelled
 
 if TYPE_CHECKING:
@@ -45,10 +46,36 @@ def export(home: House, writer: LineWriter) -> None:
     _limits(meter, home)
     _cache(meter, home)
     _experiments(meter, home)
+    _registry(meter, home)
     export_jobs(meter, home.jobs, home.ledger)
     export_features(meter, home)
     export_knowledge(meter, home.rooms.knowledge)
     export_local(meter, home.lasting.shelf)
+    _builtin(meter, home)
+
+
+def _builtin(meter: Meter, home: House) -> None:
+    own = [each for each in home.transports.values() if isinstance(each, Builtins)]
+    meter.gauges["gatemill_builtin_waiting"] = (
+        "Large requests to built-in models that wait or are being answered.",
+        lambda: sum(each.waiting for each in own),
+    )
+    meter.counters["gatemill_builtin_refused"] = (
+        "Requests to built-in models that found no room.",
+        lambda: sum(each.refused for each in own),
+    )
+
+
+def _registry(meter: Meter, home: House) -> None:
+    table = home.lasting.table
+    meter.gauges["gatemill_registry_versions"] = (
+        "Versions of models and prompts that are served.",
+        lambda: sum(len(entry.versions) for entry in table.entries.values()),
+    )
+    meter.gauges["gatemill_registry_names_behind"] = (
+        "Names that go on meaning an older version here, because the newer one cannot be loaded.",
+        lambda: len(table.failed),
+    )
 
 
 def _experiments(meter: Meter, home: House) -> None:

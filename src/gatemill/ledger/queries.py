@@ -8,8 +8,9 @@ locks, which SQLite neither has nor needs: there it becomes nothing.
 
 from __future__ import annotations
 
-import functools
 import re
+import sys
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,16 +32,46 @@ LOCKS = {
 _LOCK = re.compile(r"\s*\{(" + "|".join(LOCKS) + r")\}")
 
 
-class Query(Struct, frozen=True):
-    """One statement, ready for a driver."""
+class Query:
+    """One statement, ready for a driver; a form of it is made when it is first asked for."""
 
-    name: str
-    about: str  # the sentence above it
-    text: str  # with `:name` parameters and words in braces
-    question: str  # with `?` parameters
-    params: tuple[str, ...]  # the names behind the question marks, in their order
-    dollar: str  # with `$1` parameters
-    dollar_params: tuple[str, ...]  # the names behind $1, $2 ...: a name has one number
+    def __init__(self, name: str, source: str) -> None:
+        """`source` is the statement with `:name` parameters, words in braces, and its comment."""
+        self.name = name
+        self._source = source
+
+    @property
+    def about(self) -> str:
+        """The sentence above it."""
+        lines = _COMMENT.findall(self._source)
+        return " ".join(line.removeprefix("-- ").strip() for line in lines)
+
+    @property
+    def text(self) -> str:
+        """Without its comment, as it is written."""
+        return _COMMENT.sub("", self._source).strip().removesuffix(";")
+
+    @cached_property
+    def question(self) -> str:
+        """With `?` parameters."""
+        return _PARAMETER.sub("?", _LOCK.sub("", self.text))
+
+    @cached_property
+    def params(self) -> tuple[str, ...]:
+        """The names behind the question marks, in their order."""
+        return tuple(map(sys.intern, _PARAMETER.findall(self.text)))
+
+    @cached_property
+    def dollar(self) -> str:
+        """With `$1` parameters."""
+        once = self.dollar_params
+        locking = _LOCK.sub(lambda found: LOCKS[found[1]], self.text)
+        return _PARAMETER.sub(lambda found: f"${once.index(found[1]) + 1}", locking)
+
+    @cached_property
+    def dollar_params(self) -> tuple[str, ...]:
+        """The names behind $1, $2 ...: a name has one number."""
+        return tuple(dict.fromkeys(self.params))
 
     def repeated(self, rows: int) -> str:
         """An INSERT of one row as an INSERT of `rows` rows, with `?` parameters."""
@@ -59,13 +90,13 @@ class Migration(Struct, frozen=True):
     statements: tuple[str, ...]
 
 
-@functools.cache
+@cache
 def _repeated(question: str, rows: int) -> str:
     before, values, after = _VALUES.split(question)
     return before + "VALUES " + ", ".join([values] * rows) + after
 
 
-@functools.cache
+@cache
 def _repeated_dollar(dollar: str, width: int, rows: int) -> str:
     before, values, after = _VALUES.split(dollar)
     lines = (
@@ -78,7 +109,7 @@ def _repeated_dollar(dollar: str, width: int, rows: int) -> str:
 def load(room: str) -> dict[str, Query]:
     """The queries of sql/<room>.sql by name."""
     parts = _HEADING.split((_FOLDER / f"{room}.sql").read_text())
-    return {name: _query(name, body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    return {name: Query(name, body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def migrations() -> list[Migration]:
@@ -96,7 +127,7 @@ def migrations() -> list[Migration]:
 
 def literal(name: str, text: str) -> Query:
     """A statement that stands in no file under this name: a step of the schema, a whole table."""
-    return _numbered(name, "", text)
+    return Query(name, text)
 
 
 def of_table(name: str, table: str, columns: Sequence[str] = ()) -> Query:
@@ -106,27 +137,6 @@ def of_table(name: str, table: str, columns: Sequence[str] = ()) -> Query:
     return literal(f"{name}_of_{table}", text)
 
 
-@functools.cache
+@cache
 def _catalog() -> dict[str, Query]:
     return load("catalog")
-
-
-def _query(name: str, body: str) -> Query:
-    comments = [line.removeprefix("-- ") for line in _COMMENT.findall(body)]
-    about = " ".join(line.strip() for line in comments)
-    return _numbered(name, about, _COMMENT.sub("", body).strip().removesuffix(";"))
-
-
-def _numbered(name: str, about: str, text: str) -> Query:
-    params = tuple(_PARAMETER.findall(text))
-    once = tuple(dict.fromkeys(params))
-    locking = _LOCK.sub(lambda found: LOCKS[found[1]], text)
-    return Query(
-        name=name,
-        about=about,
-        text=text,
-        question=_PARAMETER.sub("?", _LOCK.sub("", text)),
-        params=params,
-        dollar=_PARAMETER.sub(lambda found: f"${once.index(found[1]) + 1}", locking),
-        dollar_params=once,
-    )

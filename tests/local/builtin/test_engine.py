@@ -67,10 +67,11 @@ async def test_more_than_wait_are_refused_and_counted(builtins, monkeypatch):
     await asyncio.sleep(0)
     with pytest.raises(UpstreamOverloaded):
         await ask(builtins, out(input=LONG))
-    assert builtins.refused == 1
+    assert (builtins.refused, builtins.waiting) == (1, 1)
     gate.set()
     assert (await first).status == 200
     assert (await ask(builtins, out(input=LONG))).status == 200
+    assert builtins.waiting == 0
 
 
 async def test_the_deadline_ends_the_wait(builtins, monkeypatch):

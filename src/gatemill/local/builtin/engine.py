@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from gatemill.local.builtin.cards import Card
 
 INLINE_BYTES = 2_048  # a body of so many bytes is answered on the event loop
-THREADS = 2
-WAITING_MAX = 256  # requests in the threads and before them
+# This is Python: a second thread would only take turns, and the event loop would wait for both.
+THREADS = 1
+WAITING_MAX = 256  # requests in the thread and before it
 _HEADERS = {"content-type": "application/json"}
 _ASKED_AT = {
     "/chat/completions": "/v1/chat/completions",
@@ -60,6 +61,11 @@ class Builtins:
         self._clock = clock
         self._threads: ThreadPoolExecutor | None = None  # made when it is first needed
         self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the thread and before it."""
+        return self._waiting
 
     async def exchange(self, out: Outgoing, timeouts: Timeouts, deadline_s: float) -> Incoming:
         """The complete answer.

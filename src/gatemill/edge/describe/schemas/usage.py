@@ -232,6 +232,8 @@ SCHEMAS: dict[str, Json] = {
         {
             "model": string("As the body names it."),
             "route": string("The configured name that answers to it."),
+            "model_version": string("Of a model of the registry: `mood:3`."),
+            "prompt_version": string("Of the prompt that would be filled in: `greet:3`."),
             "leads_to": or_null(string("The model that an arm or the complexity led to.")),
             "target": string("provider/model that stands first."),
             "version": string("The experiment's arm; may be empty."),
