@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 
 from gatemill.edge import app as application
 from gatemill.edge import describe
+from gatemill.edge.describe.document import complete
 from gatemill.edge.shown import Shown
 from running import Running
 
@@ -108,7 +109,7 @@ class Answer(NamedTuple):
 def document() -> dict[str, Any]:
     """The document, as the app serves it."""
     shown = Shown(healthy=lambda: True, open_metrics=True)
-    return describe.complete(application.build(shown, with_docs=True).openapi())
+    return complete(application.build(shown, with_docs=True).openapi())
 
 
 def examples() -> dict[str, dict[str, Any]]:

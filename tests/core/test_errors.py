@@ -45,8 +45,9 @@ def test_a_failure_says_what_is_true_and_has_words_that_clients_know(kind):
 
 
 @every_class
-def test_only_the_providers_failures_fall_back(kind):
-    assert kind.falls_back == issubclass(kind, errors.UpstreamError)
+def test_only_failures_of_providers_and_of_models_that_run_here_fall_back(kind):
+    here = (errors.ExtraNotInstalled, errors.ModelLoadFailed, errors.Overloaded)
+    assert kind.falls_back == issubclass(kind, (errors.UpstreamError, *here))
 
 
 @every_class

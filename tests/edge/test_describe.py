@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from gatemill.edge import app as application
 from gatemill.edge import describe, hot
 from gatemill.edge.describe import refusals
+from gatemill.edge.describe.document import complete
 from gatemill.edge.describe.schemas import SCHEMAS
 from gatemill.edge.shown import Shown
 from openapi_examples import document, examples, operations
@@ -53,7 +54,7 @@ def test_a_route_without_a_description_is_noticed():
     app = _app()
     app.add_api_route("/v1/new", lambda: None, **describe.route("new"))
     with pytest.raises(KeyError, match="new"):
-        describe.complete(app.openapi())
+        complete(app.openapi())
 
 
 def test_without_documentation_there_is_neither_page_nor_document():

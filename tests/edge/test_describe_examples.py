@@ -10,6 +10,8 @@ from websockets.sync.client import connect
 
 import openapi_examples as known
 from gatemill.edge import describe
+from gatemill.edge.describe.document import POLICY
+from gatemill.edge.describe.document import page as page_of
 from gatemill.edge.describe.routes import INFERENCE
 from gatemill.wire import sse
 from openapi_examples import fetch, normalised, send, shown, staged, talk
@@ -206,5 +208,5 @@ def test_the_document_is_served_without_a_key(running):
 def test_the_page_is_served_with_its_policy(running):
     answer = fetch(running.url + "/docs", {})
     assert answer.headers.get_content_type() == "text/html"
-    assert answer.headers["content-security-policy"] == describe.POLICY
-    assert answer.body.decode() == describe.page(DOCUMENT)
+    assert answer.headers["content-security-policy"] == POLICY
+    assert answer.body.decode() == page_of(DOCUMENT)

@@ -6,6 +6,7 @@ Rule: every route says who may call it; a failure leaves in the format of its pa
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -190,18 +191,24 @@ def _add_health(app: FastAPI, shown: Shown) -> None:
 
 def _add_docs(app: FastAPI) -> None:
     @cache
+    def describing() -> Any:
+        return import_module("gatemill.edge.describe.document")
+
+    @cache
     def document() -> dict[str, Any]:
-        return describe.complete(app.openapi())
+        found: dict[str, Any] = describing().complete(app.openapi())
+        return found
 
     @cache
     def page() -> str:
-        return describe.page(document())
+        return str(describing().page(document()))
 
     async def openapi() -> Response:
         return json_response(document())
 
     async def docs() -> Response:
-        return HTMLResponse(page(), headers={"content-security-policy": describe.POLICY})
+        policy = {"content-security-policy": describing().POLICY}
+        return HTMLResponse(page(), headers=policy)
 
     app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
     app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False)

@@ -131,7 +131,10 @@ def read(
 def answers_of(chosen: Plan) -> str:
     """What decides an answer besides the question: who may give it."""
     return " ".join(
-        sorted(f"{target.label}@{target.settings.base_url}" for target in chosen.targets)
+        sorted(
+            f"{target.label}@{target.settings.base_url} {target.version}"
+            for target in chosen.targets
+        )
     )
 
 

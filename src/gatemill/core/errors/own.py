@@ -25,13 +25,13 @@ class CacheMiss(GatemillError):
 
 
 class Overloaded(GatemillError):
-    """This process has as many requests in flight as it accepts."""
+    """This process, or a model that runs in it, has as many requests as it accepts."""
 
     code = "overloaded"
     status = 503
     type = "server_error"
     anthropic_type = "overloaded_error"
-    falls_back = True
+    falls_back = True  # as the two at the end: of a model here, where a hosted one may answer instead
 
 
 class Draining(GatemillError):

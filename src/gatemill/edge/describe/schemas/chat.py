@@ -81,14 +81,35 @@ _MESSAGES: dict[str, Json] = {
     ),
 }
 
+# Ours: no provider sees them.
+_PROMPTED: dict[str, Json] = {
+    "prompt_id": {
+        **string("A prompt of the registry, whose messages go first: `greet`, `greet@production`."),
+        "minLength": 1,
+        "maxLength": 300,
+    },
+    "prompt_variables": mapping("Values of its variables, by name."),
+    "entities": {
+        **mapping(
+            'Whose features are used, by kind: `{"user": "u1"}`.',
+            {"type": "string", "maxLength": 200},
+        ),
+        "maxProperties": 8,
+    },
+}
 _CHAT_REQUEST = asked(
     "Fields that are not listed are forwarded where the provider speaks this format; elsewhere they"
     " are named in `x-gatemill-unsupported`, or refused if the answer would mean something else.",
     {
         "model": MODEL,
-        "messages": array("The conversation so far.", ref("ChatMessage"), least=1),
+        "messages": array(
+            "The conversation so far; with `prompt_id` it may be empty, or absent.",
+            ref("ChatMessage"),
+            least=1,
+        ),
     },
     {
+        **_PROMPTED,
         "stream": _STREAM,
         "stream_options": ref("StreamOptions", "Details of the stream."),
         "max_completion_tokens": whole("Most tokens of the answer, reasoning included.", least=1),
