@@ -56,6 +56,7 @@ def fill_the_rest(database):
     values = {
         "text": "x\n'",
         "bigint": 2**62,
+        "integer": 2**30,
         "boolean": True,
         "double precision": 0.1,
         "bytea": b"\0\xff{}\n",

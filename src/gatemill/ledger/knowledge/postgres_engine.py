@@ -13,12 +13,13 @@ import structlog
 
 from gatemill.core.errors import LedgerUnavailable
 from gatemill.ledger import queries
+from gatemill.ledger.knowledge.engines import VectorRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gatemill.ledger.database import Database
-    from gatemill.ledger.knowledge.engines import Found, Scope, VectorRow
+    from gatemill.ledger.knowledge.engines import Found, Scope
 
 HNSW_DIMENSIONS_MAX = 2_000  # longer vectors are compared one by one
 BRING_ROWS = 200  # vectors that pgvector is given in one transaction, where it came later
@@ -75,12 +76,13 @@ class Engine:
 
     def add_vectors(self, database: Database, rows: Sequence[VectorRow]) -> None:
         """These vectors are there."""
-        plain = [msgspec.structs.astuple(row) for row in rows]
-        if self.searches_vectors:
-            near = [(*values, literal(row.vector)) for values, row in zip(plain, rows, strict=True)]
-            database.run_many(_SQL["add_near"], near)
-        else:
-            database.run_many(_ADD_VECTOR, plain)
+        if not self.searches_vectors:
+            database.run_many(_ADD_VECTOR, [msgspec.structs.astuple(row) for row in rows])
+            return
+        columns: dict[str, Any] = {
+            name: [getattr(row, name) for row in rows] for name in VectorRow.__struct_fields__
+        }
+        database.run(_SQL["add_near"], {**columns, "near": [literal(row.vector) for row in rows]})
 
     def expect(self, database: Database, dimensions: int) -> None:
         """Vectors of this length have an index."""

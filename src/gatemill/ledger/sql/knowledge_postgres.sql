@@ -20,10 +20,10 @@ WHERE table_schema = current_schema() AND table_name = 'chunk_vectors' AND colum
 -- offers_vector --
 -- Whether pgvector is installed on the server, from the version on that goes on searching behind a filter.
 SELECT 1 AS found FROM pg_available_extensions
-WHERE name = 'vector' AND string_to_array(default_version, '.')::int[] >= '{0,8}'::int[];
+WHERE name = 'vector' AND CAST(string_to_array(default_version, '.') AS INT[]) >= ARRAY[0, 8];
 
 -- make_vector --
--- pgvector's type is known in this database.
+-- Makes the type of pgvector known in this database.
 CREATE EXTENSION IF NOT EXISTS vector;
 
 -- make_near --
@@ -40,18 +40,23 @@ SELECT number, generation, vector FROM chunk_vectors WHERE near IS NULL ORDER BY
 
 -- bring_near --
 -- Writes one there.
-UPDATE chunk_vectors SET near = :near::text::vector
+UPDATE chunk_vectors SET near = CAST(CAST(:near AS TEXT) AS vector)
 WHERE number = :number AND generation = :generation;
 
 -- index_near --
 -- Vectors of one length by their neighbours.
 CREATE INDEX IF NOT EXISTS chunk_vectors_near_{dimensions} ON chunk_vectors
-    USING hnsw ((near::vector({dimensions})) vector_cosine_ops) WHERE dimensions = {dimensions};
+    USING hnsw ((CAST(near AS vector({dimensions}))) vector_cosine_ops) WHERE dimensions = {dimensions};
 
 -- add_near --
--- The vector of a passage, in both forms.
+-- Vectors of passages, in both forms.
 INSERT INTO chunk_vectors (number, generation, store_id, document, dimensions, vector, near)
-VALUES (:number, :generation, :store_id, :document, :dimensions, :vector, :near::text::vector)
+SELECT number, generation, store_id, document, dimensions, vector, CAST(near AS vector)
+FROM unnest(
+    CAST(:number AS INT[]), CAST(:generation AS BIGINT[]), CAST(:store_id AS TEXT[]),
+    CAST(:document AS BIGINT[]), CAST(:dimensions AS BIGINT[]), CAST(:vector AS BYTEA[]),
+    CAST(:near AS TEXT[])
+) AS given (number, generation, store_id, document, dimensions, vector, near)
 ON CONFLICT (number, generation) DO NOTHING;
 
 -- search_widely --
@@ -62,7 +67,7 @@ SELECT set_config('hnsw.iterative_scan', 'strict_order', FALSE),
 -- dense --
 -- Passages of a store of one owner by the cosine with a vector, the best first.
 SELECT chunk_vectors.number AS number,
-    1 - (chunk_vectors.near::vector({dimensions}) <=> :near::text::vector({dimensions})) AS score
+    1 - (CAST(chunk_vectors.near AS vector({dimensions})) <=> CAST(CAST(:near AS TEXT) AS vector({dimensions}))) AS score
 FROM chunk_vectors
 WHERE chunk_vectors.dimensions = {dimensions} AND chunk_vectors.store_id = :store_id
     AND chunk_vectors.generation = :generation AND EXISTS (
@@ -70,25 +75,25 @@ WHERE chunk_vectors.dimensions = {dimensions} AND chunk_vectors.store_id = :stor
         WHERE documents.number = chunk_vectors.document AND documents.status = 'completed'
             AND NOT documents.gone AND vector_stores.owner = :owner AND NOT vector_stores.gone
     )
-    AND (:allowed::bigint[] IS NULL OR chunk_vectors.document = ANY(:allowed::bigint[]))
-ORDER BY chunk_vectors.near::vector({dimensions}) <=> :near::text::vector({dimensions}) LIMIT :k;
+    AND (CAST(:allowed AS BIGINT[]) IS NULL OR chunk_vectors.document = ANY(CAST(:allowed AS BIGINT[])))
+ORDER BY CAST(chunk_vectors.near AS vector({dimensions})) <=> CAST(CAST(:near AS TEXT) AS vector({dimensions})) LIMIT :k;
 
 -- keyword --
 -- Passages of a store of one owner, the best first: the more often and the closer their words, and the
 -- rarer these are in the store, the better.
 WITH asked AS (
-    SELECT word, phraseto_tsquery('simple', word) AS wanted FROM unnest(:words::text[]) AS word
+    SELECT word, phraseto_tsquery('simple', word) AS wanted FROM unnest(CAST(:words AS TEXT[])) AS word
 ), findable AS MATERIALIZED (
     SELECT documents.number FROM documents JOIN vector_stores ON vector_stores.id = documents.store_id
     WHERE documents.store_id = :store_id AND documents.status = 'completed' AND NOT documents.gone
         AND vector_stores.owner = :owner AND NOT vector_stores.gone
-        AND (:allowed::bigint[] IS NULL OR documents.number = ANY(:allowed::bigint[]))
+        AND (CAST(:allowed AS BIGINT[]) IS NULL OR documents.number = ANY(CAST(:allowed AS BIGINT[])))
 ), matching AS MATERIALIZED (
     SELECT chunks.number, asked.word, ts_rank(chunks.words, asked.wanted, 1) AS weight
     FROM asked JOIN chunks ON chunks.words @@ asked.wanted
     WHERE chunks.store_id = :store_id AND chunks.document IN (SELECT number FROM findable)
 ), rarity AS (
-    SELECT word, ln(1 + :chunks::float8 / count(*)) AS worth FROM matching GROUP BY word
+    SELECT word, ln(1 + CAST(:chunks AS FLOAT8) / count(*)) AS worth FROM matching GROUP BY word
 )
 SELECT matching.number AS number, sum(matching.weight * rarity.worth) AS score
 FROM matching JOIN rarity ON rarity.word = matching.word
@@ -99,7 +104,7 @@ GROUP BY matching.number ORDER BY score DESC, number LIMIT :k;
 SELECT chunks.number, chunks.ordinal, chunks.start_at, chunks.end_at, chunks.text, documents.id,
     documents.title, documents.attributes
 FROM chunks, documents, vector_stores
-WHERE chunks.number = ANY(:numbers::int[]) AND chunks.store_id = :store_id
+WHERE chunks.number = ANY(CAST(:numbers AS INT[])) AND chunks.store_id = :store_id
     AND documents.number = chunks.document AND documents.status = 'completed' AND NOT documents.gone
     AND vector_stores.id = chunks.store_id AND vector_stores.owner = :owner
     AND NOT vector_stores.gone;
@@ -108,7 +113,7 @@ WHERE chunks.number = ANY(:numbers::int[]) AND chunks.store_id = :store_id
 -- Vectors of passages of a store of one owner by their numbers.
 SELECT chunk_vectors.number, chunk_vectors.vector
 FROM chunk_vectors, vector_stores
-WHERE chunk_vectors.number = ANY(:numbers::int[]) AND chunk_vectors.generation = :generation
+WHERE chunk_vectors.number = ANY(CAST(:numbers AS INT[])) AND chunk_vectors.generation = :generation
     AND chunk_vectors.store_id = :store_id AND vector_stores.id = chunk_vectors.store_id
     AND vector_stores.owner = :owner AND NOT vector_stores.gone;
 

@@ -113,7 +113,8 @@ SCHEMAS: dict[str, Json] = {
             "reason": _REASON,
         },
     ),
-    "ExperimentAct": asked("Why.", {}, {"reason": _REASON}),
+    "ExperimentStart": asked("Why it begins.", {}, {"reason": _REASON}),
+    "ExperimentPause": asked("Why it pauses.", {}, {"reason": _REASON}),
     "ExperimentConclusion": asked(
         "How it ended.",
         {},
