@@ -16,10 +16,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
-from bench import machine
+from bench import machine, report
 from bench.failures import BenchStopped
 from bench.jobs_measures import MEASURES, QUICK, SLOT_S, Sizes
 from bench.jobs_stage import Stage
@@ -65,38 +64,19 @@ class Result(Struct):
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0, 1 when a run stopped, 2 when it could not begin."""
-    asked = _parser().parse_args(arguments)
-    try:
-        result = _measured(asked, arguments)
-    except BenchStopped as stopped:
-        sys.stderr.write(f"bench: {stopped}\n")
-        return stopped.code
-    out = Path(asked.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2))
-    sys.stdout.write(render(result))
-    return 0
+    return report.main(arguments, _parser(), _measured, render)
 
 
 def render(result: Result) -> str:
     """Head and table, ending in a line break."""
-    here = result.machine
     engines = [name for name in ENGINES if any(name in row for row in result.figures.values())]
-    memory = f"{here.memory_bytes / 1e9:.0f} GB"
-    origin = (here.processor, memory, here.system, f"Python {here.python}")
-    lines = [
-        f"`{result.command}`, {result.date[:10]}, {here.cores} cores of {', '.join(origin)}.",
-        "",
-        _line(["measure", *(_TITLES[name] for name in engines), "target"]),
-        _line(["---", *("---:" for _ in engines), "---:"]),
-    ]
+    rows = [["measure", *(_TITLES[name] for name in engines), "target"]]
     for row, title, digits, target in ROWS:
         values = result.figures.get(row, {})
         if values:
             cells = [number(values[name], digits) if name in values else "-" for name in engines]
-            lines.append(_line([title, *cells, target]))
-    notes = [f"- {note}" for note in result.notes]
-    return "\n".join([*lines, "", *notes, *([""] if notes else [])])
+            rows.append([title, *cells, target])
+    return report.table(result, rows)
 
 
 def _measured(asked: argparse.Namespace, arguments: Sequence[str]) -> Result:
@@ -174,10 +154,6 @@ def _database(command: Callable[[str, str], object], server: str) -> Iterator[st
             yield f"{server}/{name}"
         finally:
             thread.submit(command, server, f"DROP DATABASE {name} WITH (FORCE)").result()
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _parser() -> argparse.ArgumentParser:

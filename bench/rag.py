@@ -1,8 +1,8 @@
 """`python -m bench.rag`: how fast questions to documents are. Rule: a real server, a real store, real HTTP.
 
 The text is made up: words by Zipf's law, the commonest of which are those of English, as in a text
-that somebody wrote; a question is drawn in the same way. The vectors are those of the built-in `echo` model: unit vectors that depend on the text and mean nothing,
-which costs what real ones of that length cost.
+that somebody wrote; a question is drawn in the same way. The vectors are those of the built-in `echo`
+model: unit vectors that depend on the text and mean nothing, which costs what real ones of that length cost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from bench import jobs_load, machine
+from bench import jobs_load, machine, report
 from bench.failures import BenchStopped
 from bench.jobs_load import request
 from bench.jobs_stage import Stage, serving
@@ -122,38 +122,16 @@ def _syllables(number: int) -> str:
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0, 1 when a run stopped."""
-    asked = _parser().parse_args(arguments)
-    try:
-        result = _measured(asked, arguments)
-    except BenchStopped as stopped:
-        sys.stderr.write(f"bench: {stopped}\n")
-        return stopped.code
-    out = Path(asked.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2))
-    sys.stdout.write(render(result))
-    return 0
+    return report.main(arguments, _parser(), _measured, render)
 
 
 def render(result: Result) -> str:
     """Head and table, ending in a line break."""
-    here = result.machine
-    origin = (
-        here.processor,
-        f"{here.memory_bytes / 1e9:.0f} GB",
-        here.system,
-        f"Python {here.python}",
-    )
-    lines = [
-        f"`{result.command}`, {result.date[:10]}, {here.cores} cores of {', '.join(origin)}.",
-        "",
-        "| measure | SQLite | target |",
-        "| --- | ---: | ---: |",
-    ]
+    rows = [["measure", "SQLite", "target"]]
     for row, title, digits, target in ROWS:
         if row in result.figures:
-            lines.append(f"| {title} | {number(result.figures[row], digits)} | {target} |")
-    return "\n".join([*lines, "", *(f"- {note}" for note in result.notes), ""])
+            rows.append([title, number(result.figures[row], digits), target])
+    return report.table(result, rows)
 
 
 def _measured(asked: argparse.Namespace, arguments: Sequence[str]) -> Result:

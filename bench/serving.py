@@ -18,10 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
-from bench import machine
+from bench import machine, report
 from bench.machine import Machine
 from bench.serving_baseline import Unbatched
 from bench.serving_idle import idle_mb
@@ -73,14 +72,12 @@ class Result(Struct):
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0."""
-    asked = _parser().parse_args(arguments)
+    return report.main(arguments, _parser(), _measured, render)
+
+
+def _measured(asked: argparse.Namespace, arguments: Sequence[str]) -> Result:
     with tempfile.TemporaryDirectory(prefix="gatemill-bench-") as scratch:
-        result = asyncio.run(_run(asked, arguments, Path(scratch)))
-    out = Path(asked.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2))
-    sys.stdout.write(render(result))
-    return 0
+        return asyncio.run(_run(asked, arguments, Path(scratch)))
 
 
 def render(result: Result) -> str:

@@ -50,6 +50,7 @@ MADE_UP = {
     "batch_": "2b1fd6a3c2600000114fd48419e4911f4464e",
     "file-": "3c1fd6a3c2600000114fd48419e4911f4464e",
     "we_": "4d1fd6a3c2600000114fd48419e4911f4464e",
+    "vsfb_": "7a1fd6a3c2600000114fd48419e4911f4464e",
     "vs_": "6f1fd6a3c2600000114fd48419e4911f4464e",
     "wh_": "5e1fd6a3c2600000114fd48419e4911f4464e",
     "exp_": "6f1fd6a3c2600000114fd48419e4911f4464e",
@@ -85,6 +86,13 @@ _VOLATILE = (
     (re.compile(r'("(?:retrieve|rerank|generate)":)[\d.e-]+'), r"\g<1>0.41"),
     (re.compile(r'("chunk_)\d+"'), r'\g<1>17"'),
     (re.compile(r'("took_ms":)\d+'), r"\g<1>12"),
+    (re.compile(r'("last_active_at":)\d+'), r"\g<1>1795219200"),
+    # A batch of files goes on while it is told of.
+    (
+        re.compile(r'("vector_store_id":"[^"]+","status":")\w+","file_counts":\{[^}]*\}'),
+        r'\g<1>in_progress","file_counts":{"in_progress":1,"completed":0,"failed":0,"cancelled":0,'
+        r'"total":1}',
+    ),
     (re.compile(r'("(?:since|until)":)[\d.]+'), r"\g<1>1795219200"),
     (re.compile(r'("latency_p95_ms":)[\d.e-]+'), r"\g<1>0.41"),
     (re.compile(r'("oldest_s":)[\d.e-]+'), r"\g<1>0.4"),

@@ -8,10 +8,17 @@ from types import SimpleNamespace
 import pytest
 
 from gatemill.core.clock import SystemClock
-from gatemill.core.errors import ModelLoadFailed, UpstreamUnreachable
+from gatemill.core.errors import (
+    InvalidValue,
+    ModelLoadFailed,
+    NotFound,
+    UnsupportedOperation,
+    UpstreamUnreachable,
+)
 from gatemill.core.model import Loaded, ModelSpec
 from gatemill.ledger.ledger import Ledger
 from gatemill.ledger.registry_rows import Move, NewVersion
+from gatemill.registry import desk as desk_module
 from gatemill.registry import following
 from gatemill.registry.desk import Desk
 from gatemill.registry.table import Table
@@ -201,3 +208,37 @@ async def test_a_look_that_fails_leaves_everything_and_the_next_one_goes_on(ledg
     assert house.table.entries["mood"].versions[2].spec.source == "file:/kept/2"
     await following.look(house.desk, mlflow, seen)
     assert house.table.entries["mood"].model.versions == 2  # nothing has moved
+
+
+async def test_a_version_that_another_process_has_just_made_can_be_moved_to(
+    one: House, ledger: Ledger
+):
+    other = House(ledger)
+    await other.desk.refresh()
+    await one.desk.add("mood", _new(3), "ann")
+    assert 3 not in other.table.entries["mood"].versions
+    assert (await other.desk.move(*to(3))).version == 3
+    assert list(other.shelf.loaded) == ["mood:3"]
+
+
+async def test_a_provider_that_is_gone_from_the_configuration_takes_no_alias(ledger: Ledger):
+    house = House(ledger)
+    await house.desk.create("talk", "model", "classify", "", "ann")
+    await house.desk.add("talk", NewVersion(source="builtin:sentiment"), "ann")
+    house.knows = lambda _provider: False
+    with pytest.raises(ModelLoadFailed, match="no provider `builtin`"):
+        await house.desk.move(Move("talk", "production", "why", "ann"), 1)
+
+
+async def test_a_head_is_a_classifiers_and_has_a_bound(one: House, monkeypatch):
+    await one.desk.create("vectors", "model", "embed", "", "ann")
+    await one.desk.create("greet", "prompt", "", "", "ann")
+    with pytest.raises(UnsupportedOperation, match="trained for classify"):
+        await one.desk.check_head("vectors")
+    with pytest.raises(InvalidValue, match="`greet` is a prompt"):
+        await one.desk.check_head("greet")
+    monkeypatch.setattr(desk_module, "WEIGHTS_BYTES_MAX", 3)
+    with pytest.raises(InvalidValue, match="has 4 bytes, at most 3"):
+        await one.desk.add_head("mood", NewVersion(weights=b"1234"), "ann")
+    with pytest.raises(NotFound):
+        one.desk.entry("none")

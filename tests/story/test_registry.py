@@ -425,3 +425,28 @@ async def test_names_end_and_prompts_are_found_by_admins_alone(gate, ask):
     assert (await ask("DELETE", "/v1/models/mood?reason=gone")).json["deleted"] is True
     assert (await ask("GET", "/v1/models/mood")).status == 404
     assert (await ask("POST", "/v1/predict", {"model": "mood", "input": "x"})).status == 404
+
+
+async def test_training_is_an_admins_job_and_ends_with_a_reason_where_it_cannot_be(gate, ask):
+    await made(ask)
+    job = {"kind": "models.train_head", "args": {"name": "mood", "examples": EXAMPLES}}
+    key = (await gate.home.ledger.create_key("plain")).secret
+    assert (await ask("POST", "/v1/jobs", job, key)).status == 403
+    job["args"]["name"] = "none"
+    ended_as = await ended(ask, (await ask("POST", "/v1/jobs", job)).json["id"])
+    assert ended_as["state"] == "dead" and "nothing called `none`" in ended_as["error"]["message"]
+    await ask("POST", "/v1/models", {"name": "vectors", "task": "embed"})
+    said = await ask("POST", "/v1/models/vectors/versions", {"examples": EXAMPLES})
+    assert (said.status, said.json["error"]["param"]) == (400, "examples")
+
+
+async def test_an_explanation_names_the_versions(ask):
+    await ask("POST", "/v1/models", {"name": "talk", "task": "generate"})
+    await ask("POST", "/v1/models/talk/versions", {"source": "echo:echo"})
+    await ask("POST", "/v1/models", {"name": "greet", "kind": "prompt"})
+    await ask("POST", "/v1/models/greet/versions", {"template": "hi"})
+    said = (
+        await ask("POST", "/v1/explain", {"model": "talk", "messages": [], "prompt_id": "greet"})
+    ).json
+    assert (said["model_version"], said["prompt_version"]) == ("talk:1", "greet:1")
+    assert said["outcome"]["status"] == 200

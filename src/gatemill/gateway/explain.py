@@ -82,6 +82,7 @@ async def explain(
         call.version = chosen.version
         fill(gateway, surface, call, chosen)
         said |= _route(chosen, now_s)
+        said |= _said(prompt_version=call.prompt)
         said["cache"] = cache = await _cache(gateway, call, chosen, caller)
         said |= await _limits(gateway, call, chosen)
         if "outcome" not in said:
@@ -104,6 +105,7 @@ def _route(chosen: Plan, now_s: float) -> Json:
         "route": chosen.route.name,
         "leads_to": chosen.model or None,
         "target": first.label,
+        **_said(model_version=first.version),
         "version": chosen.version,
         **_said(experiment=chosen.experiment),
         "reason": chosen.reason,

@@ -24,7 +24,7 @@ _HEADING = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*$\n?", re.MULTILINE)
 _VALUES = re.compile(r"VALUES (\([^()]*\))")
 _NUMBER = re.compile(r"\$(\d+)")
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 LOCKS = {
     "locked": " FOR UPDATE",  # the rows are ours until the transaction ends
     "skip_locked": " FOR UPDATE SKIP LOCKED",  # the same, without the rows that are another's

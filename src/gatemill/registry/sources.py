@@ -8,7 +8,6 @@ from typing import Any
 from msgspec import Struct
 
 from gatemill.core.errors import InvalidValue, UnsupportedParameter
-from gatemill.core.model import ModelSpec
 
 HEAD = "head"
 MLFLOW = "mlflow"
@@ -109,8 +108,3 @@ def check_digest(text: str) -> None:
     """Raises InvalidValue for what is no SHA-256."""
     if text and not _SHA256.fullmatch(text):
         raise InvalidValue("`sha256`: send 64 hex digits in lower case.", param="sha256")
-
-
-def spec_of(name: str, task: str, engine: str, source: str, digest: str) -> ModelSpec:
-    """How the shelf loads a version called `name`, such as "sentiment:3"; without its options."""
-    return ModelSpec(name=name, task=task, engine=engine, source=source, sha256=digest)

@@ -23,6 +23,8 @@ from gatemill.edge.knowledge.stores import ONE
 from gatemill.knowledge import submitted
 from gatemill.knowledge.desk import FILES_MAX, of_file
 from gatemill.knowledge.submitted import Attributes, Chunking
+from gatemill.ledger.knowledge.documents import Batch
+from gatemill.ledger.knowledge.rows import Counts
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -77,8 +79,16 @@ def add(app: FastAPI, shown: Shown) -> None:
             for file, one in zip(found, said, strict=True)
         ]
         batch_id = stores.new_id("vsfb_")
-        await stores.begin(key, store, new, {}, batch_id)
-        return clerk.answer(told.batch(await desk.store.batch(store, batch_id)))
+        job_id, begun = await stores.begin(key, store, new, {}, batch_id)
+        batch = Batch(
+            id=batch_id,
+            store_id=store.id,
+            job_id=job_id,
+            created_at=begun[0].created_at,
+            cancelled=False,
+            documents=Counts(in_progress=len(begun)),
+        )
+        return clerk.answer(told.batch(batch))
 
     async def one(request: Request, store_id: str, batch_id: str) -> Response:
         store = await stores.store(request, store_id)
