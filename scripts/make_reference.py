@@ -125,6 +125,7 @@ _LABELS = {
     "kind": "kind of job, `other` beyond 200 of them",
     "operation": "the surface: `chat`, `messages`, `embeddings` ...",
     "outcome": "of a try at a provider `ok`, or the code of the error; of an attempt of a job succeeded, retried, dead, postponed, released, cancelled, waiting or refused; of a webhook `2xx` to `5xx`, postponed or the code of the error",
+    "part": "of a search: embedder or reranker",
     "priority": "high, default or low",
     "provider": "name in [providers]; empty when none was asked",
     "queue": "queue of a kind; `other` beyond 100 of them",

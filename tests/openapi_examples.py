@@ -90,8 +90,10 @@ _VOLATILE = (
     # A batch of files goes on while it is told of.
     (
         re.compile(r'("vector_store_id":"[^"]+","status":")\w+","file_counts":\{[^}]*\}'),
-        r'\g<1>in_progress","file_counts":{"in_progress":1,"completed":0,"failed":0,"cancelled":0,'
-        r'"total":1}',
+        (
+            r'\g<1>in_progress","file_counts":{"in_progress":1,"completed":0,"failed":0,'
+            r'"cancelled":0,"total":1}'
+        ),
     ),
     (re.compile(r'("(?:since|until)":)[\d.]+'), r"\g<1>1795219200"),
     (re.compile(r'("latency_p95_ms":)[\d.e-]+'), r"\g<1>0.41"),

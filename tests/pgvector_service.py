@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import os
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def _leave() -> None:
             return
         _, folder, binaries = (_FOLDER / "url").read_text().splitlines()
         postgres_service.Server.left_in(Path(folder), Path(binaries)).remove()
-        (_FOLDER / "url").unlink()
+        shutil.rmtree(_FOLDER, ignore_errors=True)  # its lock too: nobody is left who would want it
 
 
 @contextmanager

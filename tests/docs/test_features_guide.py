@@ -22,7 +22,7 @@ _GATEMILL = f"{sys.executable} -m gatemill"
 EXPECTED = {
     "features": (
         ("users has user.tier, user.age", "2 values written", "x-gatemill-route: user.tier gold"),
-        ("1 values written", "gold", "free", "NOT_FOUND", "silver"),
+        ("1 value written", "gold", "free", "NOT_FOUND", "silver"),
         ('"user.tier":"free"', '"NOT_FOUND"'),
         ("assistant  user.tier=gold user.age=41", '"entities":{"user":"u1"}'),
         ("3 values written", "users", "user.tier, user.age", "local", "yes"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from gatemill.core.clock import SystemClock
 from gatemill.core.errors import LedgerUnavailable
+from gatemill.house import rooms as house_rooms
 from gatemill.house.rooms import Watcher
 from gatemill.ledger import revisions
 from gatemill.ledger.ledger import Ledger
@@ -18,12 +20,16 @@ class Noted:
 
     def __init__(self) -> None:
         self.told: list[set[str]] = []
-        self.fails = False
+        self.error: Exception | None = None
+        self.slow: dict[str, asyncio.Event] = {}  # rooms that wait before they have read
 
     async def refresh(self, changed) -> None:
-        if self.fails:
-            raise LedgerUnavailable("It is away.")
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
         self.told.append(set(changed))
+        for room in self.slow.keys() & changed:
+            await self.slow[room].wait()
 
     def tick(self) -> None:
         """Nothing is due."""
@@ -69,10 +75,9 @@ async def test_what_could_not_be_read_is_read_at_the_next_look(ledger: Ledger):
     rooms, watcher = Noted(), Watcher(ledger)
     watcher.follow(rooms)
     await changed(ledger, "experiments")
-    rooms.fails = True
+    rooms.error = LedgerUnavailable("It is away.")
     with pytest.raises(LedgerUnavailable):
         await watcher.look()
-    rooms.fails = False
     await watcher.look()
     assert rooms.told == [{"experiments"}]
 
@@ -84,3 +89,38 @@ async def test_watching_ends_with_the_house(ledger: Ledger):
     assert rooms.told == [{"registry"}]
     await watcher.close()
     await watcher.close()
+
+
+async def until_told(rooms: Noted, times: int) -> None:
+    async with asyncio.timeout(10):
+        while len(rooms.told) < times:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("error", [ValueError("a fault of ours"), LedgerUnavailable("It is away.")])
+async def test_whatever_goes_wrong_the_next_look_comes(ledger: Ledger, monkeypatch, error):
+    monkeypatch.setattr(house_rooms, "WATCH_S", 0.01)
+    rooms, watcher = Noted(), Watcher(ledger)
+    await watcher.open(rooms)
+    rooms.error = error
+    await changed(ledger, "registry")
+    await until_told(rooms, 1)
+    await watcher.close()
+    assert rooms.error is None
+    assert rooms.told == [{"registry"}]
+
+
+async def test_a_room_that_reads_for_long_holds_up_no_other(ledger: Ledger, monkeypatch):
+    monkeypatch.setattr(house_rooms, "WATCH_S", 0.01)
+    rooms, watcher = Noted(), Watcher(ledger)
+    await watcher.open(rooms)
+    rooms.slow["registry"] = asyncio.Event()
+    await changed(ledger, "registry")
+    await until_told(rooms, 1)
+    await changed(ledger, "registry")
+    await changed(ledger, "experiments")
+    await until_told(rooms, 2)
+    rooms.slow.pop("registry").set()
+    await until_told(rooms, 3)
+    await watcher.close()
+    assert rooms.told == [{"registry"}, {"experiments"}, {"registry"}]

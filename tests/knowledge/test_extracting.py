@@ -140,3 +140,28 @@ async def test_a_child_that_takes_too_long_is_ended():
     slow = msgspec.structs.replace(LIMITS, timeout_s=-1.9)
     with pytest.raises(UnreadableError, match="memory or time"):
         await Reading(slow).text(pdf("x"), "a.pdf")
+
+
+async def test_a_page_that_takes_an_hour_is_given_up_and_holds_nobody_up():
+    """Python's HTML parser takes quadratic time for tags that never end."""
+    reading = Reading(msgspec.structs.replace(LIMITS, timeout_s=0.0))
+    with pytest.raises(UnreadableError, match="more memory or time"):
+        await reading.text(b"<html>" + b"<a " * 20_000, "a.txt")
+
+
+@pytest.mark.parametrize("declaration", ["<![foo[x]]>", "<![>", "<!["])
+def test_a_page_with_a_broken_declaration_is_read_or_says_so(declaration):
+    try:
+        assert formats.read(f"<html>words {declaration}".encode(), "a.html", LIMITS)
+    except UnreadableError as error:
+        assert "<!...>" in error.message
+
+
+def test_a_codec_that_fails_in_its_own_way_is_no_text():
+    code, message = refused(b"<meta charset=undefined>\xff", "a.html")
+    assert (code, message[:28]) == ("invalid_file", "Its characters cannot be tol")
+
+
+def test_halves_of_surrogate_pairs_never_reach_a_database():
+    page = b"<meta charset=unicode_escape>\xff a\\ud800b"
+    assert formats.read(page, "a.html", LIMITS).endswith("a\ufffdb")

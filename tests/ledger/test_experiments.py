@@ -68,6 +68,12 @@ def test_what_has_ended_takes_no_outcomes_and_what_is_full_says_so(database, one
     assert tell(database, experiment_id="exp_none") is False
     database.run(SQL["update_experiment"], experiment_rows.written(one))
     assert tell(database, 1) is True
+    database.run(SQL["update_experiment"], experiment_rows.written(ended))
+    assert tell(database, value=0.0, replaces=True) is False
+    assert tell(database, replaces=True) is True  # the same once more
+    (found,) = outcomes.sums(database, EVERY).told
+    assert found.center + found.total == 1.0
+    database.run(SQL["update_experiment"], experiment_rows.written(one))
     assert isinstance(tell(database, 1, mark="m2"), RateLimited)
 
 

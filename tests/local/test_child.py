@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 
 import msgspec
@@ -14,6 +15,7 @@ from gatemill.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gatemill.local import process
 from gatemill.local.runtimes import command
 from gatemill.local.sharing import Place
 from transports import PATIENT, Remembered, ask, chat, failure, opened, soon, streamed
@@ -134,5 +136,32 @@ async def test_loading_that_is_called_off_leaves_nothing(tmp_path):
     await asyncio.wait([task])
     assert not lives(int((tmp_path / "pid").read_text()))
     place = Place(tmp_path / "runners", spec(command=("sh", "-c", script)))
+    assert place.take()
+    place.release()
+
+
+async def test_a_system_without_room_for_a_process_is_asked_again(loaded, monkeypatch):
+    child, start = await loaded(), process.start
+    left = [OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    async def started(command):
+        if left:
+            raise left.pop()
+        return await start(command)
+
+    monkeypatch.setattr(process, "start", started)
+    kill(child.pid)
+    await until(lambda: not left and not child.error and child.pid is not None)
+    assert (await ask(child, chat("fake"))).status == 200
+
+
+async def test_a_system_without_room_for_a_process_fails_loading(tmp_path, monkeypatch):
+    async def refused(_command):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(process, "start", refused)
+    with pytest.raises(ModelLoadFailed, match="temporarily unavailable"):
+        await command.load(spec(), tools(tmp_path))
+    place = Place(tmp_path / "runners", spec())
     assert place.take()
     place.release()

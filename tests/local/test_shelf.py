@@ -186,6 +186,43 @@ async def test_a_model_that_fails_its_first_request_is_not_served(shelf, play) -
     assert state(shelf) == "failed"
 
 
+async def test_a_model_in_use_stays_when_it_is_too_busy_for_a_probe(shelf, play) -> None:
+    shelf.configure({"m": spec()})
+    assert await ask(shelf) == GOOD
+
+    async def full(*_asked):
+        raise Overloaded("This model's queue is full.")
+
+    play.exchange = full
+    with pytest.raises(ModelLoadFailed, match="queue is full"):
+        await shelf.load(spec())
+    play.exchange = None
+    assert await ask(shelf) == GOOD
+    assert len(play.made) == 1
+    assert play.closed == []
+
+
+async def test_one_that_fails_its_probe_late_does_not_take_its_successors_place(
+    shelf, play
+) -> None:
+    first, second = spec(), spec(labels=["a"])
+    shelf.configure({"m": first})
+    play.gate.clear()
+    probed = asyncio.ensure_future(shelf.load(first))
+    await until(lambda: len(play.asked) == 1)
+    shelf.configure({"m": second})
+    play.answer, good = Incoming(400, {}, b"{}"), GOOD
+    play.gate.set()
+    other = asyncio.ensure_future(ask(shelf))
+    with pytest.raises(ModelLoadFailed):
+        await probed
+    await other
+    play.answer = good
+    assert await ask(shelf) == GOOD
+    assert [one.spec for one in play.made] == [first, second]
+    assert state(shelf) == "ready"
+
+
 async def test_a_broken_model_is_left_alone_for_longer_each_time(shelf, play, clock) -> None:
     shelf.configure({"m": spec(), "other": spec("other")})
     play.error = ModelLoadFailed("/secret/path is no graph.")

@@ -109,6 +109,8 @@ def test_the_named_tensor_is_read():
         ([tensor(["[]"])], 1, ()),
         ([tensor(["[1]", '{"label": 1, "score": 2}'])], 2, ()),
         ([tensor([5])], 1, ()),
+        ([tensor(["0.1.2:1:a"])], 1, ()),
+        ([tensor([0.5, 10**400], "FP32")], 1, ("a", "b")),
     ],
 )
 def test_what_cannot_be_understood_is_no_answer(outputs, texts, labels):

@@ -157,3 +157,38 @@ def test_a_loop_cannot_be_printed():
 def test_the_names_that_a_template_reads_are_known():
     _, names = language.compiled("{{ a }}{% for b in c %}{{ b }}{{ d }}{% endfor %}", "t")
     assert names == {"a", "c", "d"}
+
+
+@pytest.mark.parametrize("test", ["odd", "even"])
+@pytest.mark.parametrize("text", ["%", "%1000000000d", "3"])
+def test_a_text_is_never_taken_for_a_format(test, text):
+    with pytest.raises(InvalidValue, match="only a whole number is odd or even"):
+        said(f"{{% if x is {test} %}}a{{% endif %}}", x=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for a in x %}{% if a in y %}{% endif %}{% endfor %}",
+        "{% for a in x %}{% if a is in y %}{% endif %}{% endfor %}",
+        "{% for a in x if a not in y %}{% endfor %}",
+        "{% for a in x %}{% if y == z %}{% endif %}{% endfor %}",
+        "{% for a in x %}{% if y is eq(z) %}{% endif %}{% endfor %}",
+        "{% for a in x %}{{ o|first|lower }}{% endfor %}",
+    ],
+)
+def test_comparisons_draw_on_the_budget_too(text):
+    values = {"x": list(range(500)), "y": [[-1]] * 2_000, "z": [[-1]] * 2_000}
+    with pytest.raises(InvalidValue, match="take too long"):
+        said(text, o={str(at): 0 for at in range(3_000)}, **values)
+
+
+@pytest.mark.parametrize("text", ["{{ x is eq(*y) }}", "{{ x is in(seq=y) }}", r'{{ "\ud800" }}'])
+def test_what_no_prompt_needs_is_refused(text):
+    with pytest.raises(InvalidValue, match="`t`: the template"):
+        language.compiled(text, "t")
+
+
+def test_a_loop_over_pairs_wants_pairs():
+    with pytest.raises(InvalidValue, match="cannot use a variable"):
+        said("{% for a, b in x %}{% endfor %}", x=["abc"])

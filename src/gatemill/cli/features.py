@@ -106,13 +106,15 @@ def write(
     if file is not None:
         rows = _lines(file)
     else:
+        if not values:
+            raise Failure("no values are named", fix="KEY NAME=VALUE, or --file LINES", code=2)
         row: dict[str, Any] = {"key": entity_key, "values": dict(map(_value, values or []))}
         rows = [{**row, "event_ts": at} if at else row]
     written = 0
     for first in range(0, len(rows), WRITE_ROWS):
         asks = {"entity": entity, "rows": rows[first : first + WRITE_ROWS]}
         written += told((url, key, data_dir), "POST", "/v1/features/write", asks)["written"]
-    note(f"{written} values written")
+    note(f"{written} {'value' if written == 1 else 'values'} written")
 
 
 @app.command("read")

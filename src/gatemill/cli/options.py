@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 _INPUT_CHARS_MAX = 33_554_432
 
 
-def arguments(text: str) -> Any:
+def arguments(text: str, option: str = "--args") -> Any:
     """The JSON that `text` is, or that is in the file it names with an @. Raises Failure."""
     import msgspec
 
-    source = "--args"
+    source = option
     if text.startswith("@"):
         source = text[1:]
         text = _file_text(source)
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        fix = """--args '{"name": "value"}', or --args @file.json"""
+        fix = f"""{option} '{{"name": "value"}}', or {option} @file.json"""
         raise Failure(f"{source} is no JSON: {error}", fix=fix, code=2) from error
 
 

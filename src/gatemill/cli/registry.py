@@ -216,7 +216,8 @@ def text_of(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{file} cannot be read: {error}", fix="name a text file in UTF-8") from error
+        why = getattr(error, "strerror", None) or error
+        raise Failure(f"{file} cannot be read: {why}", fix="name a text file in UTF-8") from error
 
 
 def _examples(file: Path) -> list[Any]:

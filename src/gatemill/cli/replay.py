@@ -50,7 +50,7 @@ def replay(
     where = (url, key, data_dir)
     change = {
         "model": against or None,
-        "params": options.arguments(params) if params else None,
+        "params": options.arguments(params, "--params") if params else None,
         "prompt": prompt or None,
     }
     args: dict[str, Any] = {

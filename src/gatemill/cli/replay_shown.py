@@ -26,6 +26,8 @@ def show(result: dict[str, Any]) -> None:
     print_text(
         f"{result['compared']} compared, {result['failed']} failed, {result['skipped']} skipped"
     )
+    if not (result["compared"] or result["failed"] or result["skipped"]):
+        print_text("No such request was kept: see gatemill recordings ls, and recordings.share.")
     for code, count in result["errors"].items():
         print_text(f"  {code}: {count}")
     figures = [

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gatemill.settings.model import Settings
 
 WATCH_S = 1.0  # between two looks at what other processes may have changed
+LOOKS_MAX = 4  # at once: each of the three rooms may be reading for long
 
 
 class Before(Struct, frozen=True):
@@ -155,14 +156,20 @@ class Published:
 
 
 class Watcher:
-    """Looks once a second whether another process has changed something. One for the house."""
+    """Looks once a second whether another process has changed something. One for the house.
+
+    A room that reads for long, because a model is loaded first, holds up no other room; and whatever
+    goes wrong, the next look comes.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._rooms: Rooms | None = None
-        self._known: dict[str, int] = {}  # written by look
-        self._fresh = False  # the rooms have read the database since they were made
+        # Of these rooms, so that a look for those before a reload says nothing of them. By `look`.
+        self._known: dict[str, int] = {}
+        self._reading: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._looks: set[asyncio.Task[None]] = set()  # at most LOOKS_MAX
 
     async def open(self, rooms: Rooms) -> None:
         """The rooms know what the database says, and are followed. Raises LedgerUnavailable, Overloaded."""
@@ -172,33 +179,43 @@ class Watcher:
 
     def follow(self, rooms: Rooms) -> None:
         """These rooms are kept up to date instead of those before; they read everything soon."""
-        self._rooms, self._fresh = rooms, False
+        self._rooms, self._known, self._reading = rooms, {}, set()
 
     async def look(self) -> None:
-        """What has changed is read anew."""
-        rooms = self._rooms
+        """What has changed is read anew, unless that is under way."""
+        rooms, known, reading = self._rooms, self._known, self._reading
         if rooms is None:
             return
         found = await self._ledger.revisions()
-        changed = {room for room, value in found.items() if value != self._known.get(room)}
-        if not self._fresh:
-            changed |= found.keys()
-        if changed:
+        changed = {room for room, value in found.items() if value != known.get(room)} - reading
+        if not changed:
+            return
+        reading |= changed
+        try:
             await rooms.refresh(changed)
-        if rooms is self._rooms:
-            self._known, self._fresh = found, True
+        finally:
+            reading -= changed
+        known |= {room: found[room] for room in changed}
 
     async def close(self) -> None:
         """Nothing is looked at any more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        tasks = [*self._looks, *([] if self._task is None else [self._task])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._task = None
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            with suppress(LedgerUnavailable, Overloaded):  # the next look finds it
-                await self.look()
-            if self._rooms is not None:
-                self._rooms.tick()
+            if len(self._looks) < LOOKS_MAX:
+                task = spawn(self._once(), "look")  # a fault of ours ends this look, and is logged
+                self._looks.add(task)
+                task.add_done_callback(self._looks.discard)
+
+    async def _once(self) -> None:
+        with suppress(LedgerUnavailable, Overloaded):  # the next look finds it
+            await self.look()
+        if self._rooms is not None:
+            self._rooms.tick()

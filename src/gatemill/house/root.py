@@ -168,7 +168,6 @@ def build(
     else:
         lasting, access = previous.lasting, previous.access
     transports = _transports(settings, clock, lasting.shelf, previous)
-    fill(lasting.shelf, settings, transports)
     prices = Prices(settings, clock)
     makers = makers_of(settings, transports, prices, lasting.lanes)
     admission = admission_of(settings, lasting.limiter)
@@ -203,6 +202,8 @@ def build(
     rooms = rooms_of(settings, gateway, ledger, (lasting, rooms_before, makers))
     jobs = workshop_of(settings, gateway, ledger, rooms, previous)
     home = House(gateway, ledger, access, transports, settings, notifier, lasting, jobs)
+    # Last, for what is refused above leaves the models of the old settings as they are.
+    fill(lasting.shelf, settings, transports)
     if previous is not None:
         lasting.watcher.follow(rooms)
     export(home, writer)

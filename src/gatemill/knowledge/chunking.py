@@ -27,7 +27,7 @@ _HEADING, _PARAGRAPH, _SENTENCE, _WORD = 3, 2, 1, 0
 
 # Where a text may be cut: before a heading, at an empty line, after a sentence, at the end of a line.
 _BREAK = re.compile(
-    r"\n\s*(?=\#{1,6}[ ])|\n[ \t]*\n\s*|(?<=[.!?\u2026])[\"')\]\u201d\u2019]*\s+|(?<=[\u3002\uff01\uff1f])|\n"
+    r"\n[ \t\n]*+(?=\#{1,6}[ ])|\n[ \t]*\n\s*|(?<=[.!?\u2026])[\"')\]\u201d\u2019]*\s+|(?<=[\u3002\uff01\uff1f])|\n"
 )
 _SPACE = re.compile(r"\s+")
 
@@ -91,22 +91,23 @@ def chunks(text: str, strategy: Strategy, chunks_max: int) -> list[Span]:
     """The passages of a text in their order; none for white space. Raises TooManyError."""
     units = list(_units(text, strategy.bytes))
     found: list[Span] = []
-    first = 0
+    first = least = 0
     while first < len(units):
-        last = _last(units, first, strategy.bytes)
+        last = _last(units, (first, least), strategy.bytes)
         if len(found) >= chunks_max:
             raise TooManyError
         found.append(Span(units[first].start, units[last].end))
         if last == len(units) - 1:
             break
-        first = _next(units, first, last, strategy.overlap * BYTES_PER_TOKEN)
+        first, least = _next(units, (first, last), strategy), last + 1
     return found
 
 
-def _last(units: list[_Unit], first: int, bytes_max: int) -> int:
-    """The unit that ends the passage which begins with `first`."""
+def _last(units: list[_Unit], bounds: tuple[int, int], bytes_max: int) -> int:
+    """The unit that ends a passage: `bounds` are the one that begins it, and the first that may end it."""
+    first, least = bounds
     begin = units[first].first_byte
-    last = first
+    last = least
     while last + 1 < len(units):
         following = units[last + 1]
         filled = units[last].last_byte - begin
@@ -117,14 +118,8 @@ def _last(units: list[_Unit], first: int, bytes_max: int) -> int:
         last += 1
     else:
         return last
-    return _best_end(units, first, last, bytes_max)
-
-
-def _best_end(units: list[_Unit], first: int, last: int, bytes_max: int) -> int:
-    """The best place to cut in the latter half of a full passage; the latest of equally good ones."""
-    begin = units[first].first_byte
     best = last
-    for at in range(last, first - 1, -1):
+    for at in range(last, least - 1, -1):  # in its latter half; the latest of equally good places
         if units[at].last_byte - begin < bytes_max / 2:
             break
         if units[at + 1].level > units[best + 1].level:
@@ -132,16 +127,18 @@ def _best_end(units: list[_Unit], first: int, last: int, bytes_max: int) -> int:
     return best
 
 
-def _next(units: list[_Unit], first: int, last: int, overlap_bytes: int) -> int:
-    """The unit with which the next passage begins."""
-    following = last + 1
-    end = units[last].last_byte
-    at = following
-    while (
-        units[at].level != _HEADING
-        and at - 1 > first
-        and end - units[at - 1].first_byte <= overlap_bytes
-    ):
+def _next(units: list[_Unit], before: tuple[int, int], strategy: Strategy) -> int:
+    """The unit with which the next passage begins; `before` are those of this one.
+
+    What it shares leaves room for something new.
+    """
+    first, last = before
+    at = last + 1
+    earliest = max(
+        units[last].last_byte - strategy.overlap * BYTES_PER_TOKEN,
+        units[at].last_byte - strategy.bytes,
+    )
+    while units[at].level != _HEADING and at - 1 > first and units[at - 1].first_byte >= earliest:
         at -= 1
     return at
 

@@ -17,12 +17,12 @@ from gatemill.core.errors import InvalidValue, NotFound
 from gatemill.knowledge import chunking
 from gatemill.knowledge.asking import vectors_of
 from gatemill.knowledge.extracting.limits import INVALID, SERVER, UnreadableError
-from gatemill.ledger.knowledge.filling import Outdated, Passage
+from gatemill.ledger.knowledge.filling import Elsewhere, Outdated, Passage
 from gatemill.ledger.knowledge.numbers import packed
 from gatemill.ledger.knowledge.rows import HYBRID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from gatemill.knowledge.asking import Asker
     from gatemill.knowledge.chunking import Span
@@ -171,14 +171,18 @@ class Ingesting:
     ) -> bool:
         text, spans = cut
         done = document.chunks
-        for group in _groups(text, spans[done:]):
+        while done < len(spans):
+            group = _group(text, spans[done : done + GROUP_PASSAGES])
             passages = await self._embedded(asker, store, group)
+            so_far = msgspec.structs.replace(document, chunks=done)
             try:
-                if not await self._knowledge.add(document, store, passages):
+                if not await self._knowledge.add(so_far, store, passages):
                     return False
+                done += len(passages)
+            except Elsewhere as other:
+                done = other.chunks
             except InvalidValue as error:  # its vectors do not fit the store's
                 raise UnreadableError(SERVER, error.message) from None
-            done += len(passages)
             told(done, len(spans))
         return await self._knowledge.complete(document, store)
 
@@ -195,16 +199,14 @@ class Ingesting:
         ]
 
 
-def _groups(text: str, spans: Sequence[Span]) -> Iterator[list[Passage]]:
+def _group(text: str, spans: Sequence[Span]) -> list[Passage]:
+    """The next passages that are embedded and stored together; `spans` are the next GROUP_PASSAGES."""
     group: list[Passage] = []
     size = 0
     for span in spans:
         passage = Passage(span.start, span.end, text[span.start : span.end])
-        length = len(passage.text.encode("utf-8", "replace"))
-        if group and (len(group) == GROUP_PASSAGES or size + length > GROUP_BYTES):
-            yield group
-            group, size = [], 0
+        size += len(passage.text.encode("utf-8", "replace"))
+        if group and size > GROUP_BYTES:
+            break
         group.append(passage)
-        size += length
-    if group:
-        yield group
+    return group

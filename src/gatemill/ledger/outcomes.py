@@ -112,8 +112,9 @@ def tell(database: Database, outcome: Outcome, most: int) -> bool | GatemillErro
 def _again(database: Database, outcome: Outcome, found: dict[str, Any]) -> bool | GatemillError:
     same = all(found[name] == getattr(outcome, name) for name in found if name != "unit")
     if outcome.replaces:
-        database.run(_SQL["replace_feedback"], asdict(outcome))
-    elif not same:
+        changed = database.run(_SQL["replace_feedback"], asdict(outcome))
+        return same or changed > 0  # what has ended takes no other value
+    if not same:
         return IdempotencyKeyReused(
             "This `idempotency_key` was used with another outcome. Use a new one.",
             param="idempotency_key",

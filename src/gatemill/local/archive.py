@@ -58,7 +58,8 @@ def _unpack(path: Path, target: Path, size_bytes_max: int) -> None:
                         )
                     file.write(block)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
-        raise ModelLoadFailed(f"`{path.name}` is no archive that can be read: {error}") from error
+        why = str(error).partition(":\n")[0]  # tarfile says on further lines what it has tried
+        raise ModelLoadFailed(f"`{path.name}` is no archive that can be read: {why}.") from error
 
 
 def _checked(path: Path, name: str) -> PurePosixPath:

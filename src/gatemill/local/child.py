@@ -212,6 +212,12 @@ class Child:
             await self._down()
             self.error = error.message
             raise
+        except OSError as error:  # no process, no descriptor, no room on the disk
+            await self._down()
+            self.error = f"The system refused it: {error.strerror or 'no reason'}."
+            raise ModelLoadFailed(
+                f"The model `{facts.name}` did not start: {self.error}"
+            ) from error
         except asyncio.CancelledError:
             await self._down()
             raise

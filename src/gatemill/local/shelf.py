@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from gatemill.core.clock import Clock
     from gatemill.core.model import Loaded, ModelSpec
     from gatemill.core.ports import Outgoing, Source, Transport
-    from gatemill.local.manifest import digest
-from gatemill.local.parts import Loader
+    from gatemill.local.parts import Loader
 
 __all__ = ["Runtime", "Serving", "Shelf"]
 
@@ -125,7 +124,10 @@ class Shelf:
     # --- Loading and unloading -------------------------------------------------------------------
 
     async def load(self, spec: ModelSpec) -> Loaded:
-        """The model is ready and has answered a probe. Raises ModelLoadFailed, ExtraNotInstalled."""
+        """The model is ready and has answered a probe. Raises ModelLoadFailed, ExtraNotInstalled.
+
+        One that was in use before stays, whatever a probe says: it may just be busy.
+        """
         slot = self._slots.get(spec.name)
         if slot is not None and slot.spec != spec:
             self._let_go(slot)
@@ -133,17 +135,15 @@ class Shelf:
         if slot is None:
             slot = self._slots[spec.name] = Slot(spec)
         slot.forgive()
+        known = slot.runtime
         with slot:
             if slot.runtime is None:
                 await asyncio.wait((self._loading(slot),))
             try:
                 await try_out(spec, slot.loaded(), self._clock.monotonic_s())
             except GatemillError as error:
-                if slot.runtime is not None:  # else loading it has failed, which is known
-                    self._let_go(slot)
-                    self.counts.failures += 1
-                    failed = self._slots[spec.name] = Slot(spec)
-                    failed.fail(error, self._clock.monotonic_s())
+                if slot.runtime is not known:  # else it was in use, or loading has failed
+                    self._unfit(slot, error)
                 raise
         return slot.standing()
 
@@ -285,9 +285,19 @@ class Shelf:
             if slot is not None and now != slot.spec:
                 self._let_go(slot)
 
+    def _unfit(self, slot: Slot, error: GatemillError) -> None:
+        """What has just been loaded answers nobody: it leaves, and its place says why."""
+        is_found = self._slots.get(slot.spec.name) is slot
+        self._let_go(slot)
+        self.counts.failures += 1
+        if is_found:  # else another of its name stands there by now
+            failed = self._slots[slot.spec.name] = Slot(slot.spec)
+            failed.fail(error, self._clock.monotonic_s())
+
     def _let_go(self, slot: Slot) -> asyncio.Task[None]:
         """It is found no longer, and unloaded when its last request is over."""
-        self._slots.pop(slot.spec.name, None)
+        if self._slots.get(slot.spec.name) is slot:  # else another of its name came meanwhile
+            del self._slots[slot.spec.name]
         self._leaving.add(slot)
         return self._run(self._unload(slot))
 

@@ -105,7 +105,10 @@ def reply(body: bytes, wanted: Wanted) -> bytes:
         raise UpstreamBadReply(
             "The server's answer is not the Open Inference Protocol's."
         ) from None
-    rows = _rows(said.outputs, wanted)
+    try:
+        rows = _rows(said.outputs, wanted)
+    except (ValueError, OverflowError):  # "0.1.2" as a score, or a number of 400 digits
+        raise UpstreamBadReply("The server's answer holds a score that is no number.") from None
     if len(rows) != wanted.texts or not all(rows):
         raise UpstreamBadReply("The server's answer does not have one prediction for each text.")
     predictions = []

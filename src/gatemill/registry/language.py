@@ -1,7 +1,8 @@
 """The template language of prompts: a small part of Jinja, with a bound on everything.
 
 Rule: a template can read its variables and features, and nothing else. There are no calls, no
-arithmetic, no assignments, no imports; loops and filters draw on one budget for each rendering.
+arithmetic, no assignments, no imports; loops, filters and comparisons draw on one budget for each
+rendering.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from jinja2.runtime import Context
 
-WORK_MAX = (
-    1_000_000  # of one rendering: characters that filters see, and 100 for each turn of a loop
-)
+# Of one rendering: characters and places that filters and comparisons see, and 100 for each turn of a loop.
+WORK_MAX = 1_000_000
 TURN = 100
 DEPTH_MAX = 20  # of nested blocks and expressions
 _BUDGET = "_budget"  # its name in a template's context; no variable begins with an underscore
@@ -131,7 +131,7 @@ def _default(context: Context, value: Any, default: Any = "", boolean: bool = Fa
 def _join(context: Context, value: Any, separator: str = "") -> str:
     budget = _budget(context)
     found: list[str] = []
-    for each in _items(value):
+    for each in _items(value, budget):
         text = _text(each)
         budget.take(1 + len(text) + len(separator))
         found.append(text)
@@ -153,15 +153,13 @@ def _length(context: Context, value: Any) -> int:
 
 @pass_context
 def _first(context: Context, value: Any) -> Any:
-    _budget(context).take(1)
-    items = _items(value)
+    items = _items(value, _budget(context))
     return items[0] if items else ""
 
 
 @pass_context
 def _last(context: Context, value: Any) -> Any:
-    _budget(context).take(1)
-    items = _items(value)
+    items = _items(value, _budget(context))
     return items[-1] if items else ""
 
 
@@ -169,7 +167,7 @@ def _last(context: Context, value: Any) -> Any:
 def _turns(context: Context, value: Any) -> Iterator[Any]:
     """What every loop goes through."""
     budget = _budget(context)
-    for each in _items(value):
+    for each in _items(value, budget):
         budget.take(TURN)
         yield each
 
@@ -180,8 +178,25 @@ def _budget(context: Context) -> Budget:
     return found
 
 
-def _items(value: Any) -> Any:
+@pass_context
+def _weighed(context: Context, value: Any) -> Any:
+    """What every comparison looks at, all of which it may have to walk through."""
+    budget = _budget(context)
+    left = [value]
+    while left:
+        each = left.pop()
+        budget.take(1 + len(each) if isinstance(each, (str, list, dict)) else 1)
+        if isinstance(each, list):
+            left.extend(each)
+        elif isinstance(each, dict):
+            left.extend(each.values())
+    return value
+
+
+def _items(value: Any, budget: Budget) -> Any:
+    budget.take(1)
     if isinstance(value, dict):
+        budget.take(len(value))
         return list(value)
     if not isinstance(value, (list, tuple, str)):
         _known(value)
@@ -223,14 +238,27 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "join": _join,
     "tojson": _json,
 }
-_HIDDEN = "_turns"
+_TURNS, _WEIGHED = "_turns", "_weighed"  # put in by `compiled`; no template can name them
+
+
+def _is_odd(value: Any) -> bool:
+    # Jinja's own would take a text for a format, and fill it in: "%1000000000d" is a gigabyte.
+    if not isinstance(value, int):
+        _known(value)
+        raise TypeError(f"only a whole number is odd or even, not {type(value).__name__}")
+    return value % 2 == 1
+
+
+def _is_even(value: Any) -> bool:
+    return not _is_odd(value)
 
 
 def _made() -> _Environment:
     made = _Environment(undefined=StrictUndefined, autoescape=False, finalize=_text, cache_size=0)
     made.filters.clear()
-    made.filters |= {**_FILTERS, _HIDDEN: _turns}
+    made.filters |= {**_FILTERS, _TURNS: _turns, _WEIGHED: _weighed}
     made.tests = {name: test for name, test in made.tests.items() if name in _TESTS}
+    made.tests |= {"odd": _is_odd, "even": _is_even}
     made.globals.clear()
     return made
 
@@ -247,14 +275,31 @@ def compiled(text: str, where: str) -> tuple[Template, set[str]]:
         tree = _environment.parse(text)
         _check(tree, where, 0)
         names = find_undeclared_variables(tree)
-        for loop in tree.find_all(nodes.For):
-            loop.iter = nodes.Filter(loop.iter, _HIDDEN, [], [], None, None)
+        _bound(tree)
         return _environment.from_string(tree), names
     except TemplateSyntaxError as error:
         message = f"`{where}`: line {error.lineno}: {error.message}. Write {{{{ name }}}}."
         raise InvalidValue(message, param=where) from None
     except RecursionError:
         raise _refused(where, "is nested too deeply") from None
+
+
+def _bound(tree: nodes.Template) -> None:
+    """Loops and comparisons draw on the budget."""
+    for loop in list(tree.find_all(nodes.For)):
+        loop.iter = _through(_TURNS, loop.iter)
+    for compare in list(tree.find_all(nodes.Compare)):
+        compare.expr = _through(_WEIGHED, compare.expr)
+        for other in compare.ops:
+            other.expr = _through(_WEIGHED, other.expr)
+    for test in list(tree.find_all(nodes.Test)):
+        if test.name in ("eq", "in"):
+            test.node = _through(_WEIGHED, test.node)
+            test.args = [_through(_WEIGHED, each) for each in test.args]
+
+
+def _through(name: str, node: nodes.Expr) -> nodes.Expr:
+    return nodes.Filter(node, name, [], [], None, None)
 
 
 def _check(node: nodes.Node, where: str, depth: int) -> None:
@@ -269,12 +314,20 @@ def _check(node: nodes.Node, where: str, depth: int) -> None:
         raise _refused(where, f"has no test `{node.name}`; there are {', '.join(_TESTS)}")
     if isinstance(node, nodes.Name) and node.name in ("self", "super", "varargs", "kwargs"):
         raise _refused(where, f"reads `{node.name}`, which is no variable")
-    if isinstance(node, nodes.Filter) and (node.dyn_args or node.dyn_kwargs):
+    if isinstance(node, (nodes.Filter, nodes.Test)) and (node.dyn_args or node.dyn_kwargs):
         raise _refused(where, "spreads arguments, which prompts do not do")
+    if isinstance(node, nodes.Test) and node.kwargs:
+        raise _refused(where, "names an argument of a test, which prompts do not do")
+    if isinstance(node, nodes.Const) and isinstance(node.value, str) and not _is_text(node.value):
+        raise _refused(where, f"has half a surrogate pair in line {node.lineno}")
     if isinstance(node, nodes.For) and node.recursive:
         raise _refused(where, "has a recursive loop, which prompts do not have")
     for child in node.iter_child_nodes():
         _check(child, where, depth + 1)
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def _refused(where: str, what: str) -> InvalidValue:
@@ -303,7 +356,7 @@ def rendered(template: Template, values: dict[str, Any], chars_max: int) -> str:
             " it uses, and give its objects all fields.",
             param="entities",
         ) from None
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(
             f"The prompt cannot use a variable as it is: {str(error)[:200]}.",
             param="prompt_variables",

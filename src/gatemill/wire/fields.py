@@ -21,6 +21,7 @@ from gatemill.core.errors import (
     JsonTooDeep,
     MissingParameter,
 )
+from gatemill.wire import allowed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,9 @@ Count = Annotated[int, Meta(ge=0)]
 Entities = Annotated[dict[str, Annotated[str, Meta(max_length=200)]], Meta(max_length=8)]
 
 _AT = re.compile(r" - at `(.*)`$")
+_NO_SUCH_WORD = "Invalid enum value"
+_KEY_IN = "key` in `"  # the decoder's path to a key, and not to its value
+_HALF_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])")
 _MISSING = re.compile(r"^Object missing required field `(.+?)`$")
 _EXPECTED = re.compile(r"^Expected `(.+?)`, got `(.+?)`$")
 _JSON_WORDS = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
@@ -84,16 +88,25 @@ def decode_head(
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _explained(str(error), hints) from None
+        raise _explained(str(error), hints, decoder.type) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidJson(f"The body is not valid JSON: {error}. Send one JSON object.") from None
+        raise InvalidJson(_unreadable(str(error), body)) from None
     except RecursionError:
         raise JsonTooDeep("The body is nested too deeply. Flatten arrays and objects.") from None
 
 
-def _explained(text: str, hints: Mapping[str, str]) -> InvalidRequest:
+def _unreadable(text: str, body: bytes) -> str:
+    # The decoder says that a body is cut short where only the second half of a pair is missing.
+    if found := _HALF_PAIR.search(body):
+        return (
+            f"A text holds half of a surrogate pair (byte {found.start(1)}). Send whole characters."
+        )
+    return f"The body is not valid JSON: {text}. Send one JSON object."
+
+
+def _explained(text: str, hints: Mapping[str, str], kind_read: Any) -> InvalidRequest:
     at = _AT.search(text)
-    param = dotted(at.group(1)) if at else ""
+    param, part = _place(at.group(1)) if at else ("", "")
     text = text[: at.start()] if at else text
     if len(text) > _TEXT_MAX:  # it repeats the value
         text = f"{text[:_TEXT_MAX]} ..."
@@ -105,9 +118,18 @@ def _explained(text: str, hints: Mapping[str, str]) -> InvalidRequest:
         kind = InvalidType
         text = f"must be {_words(expected.group(1))}, not {_words(expected.group(2))}"
     hint = hints.get(param.rsplit(".", 1)[-1], "")
+    if not hint and text.startswith(_NO_SUCH_WORD):
+        hint = allowed.hint(kind_read, param)
     if not param:
         return kind(f"The body {text}. Send one JSON object.")
-    return kind(f"`{param}`: {text}.{' ' + hint if hint else ''}", param=param)
+    return kind(f"`{param}`: {part}{text}.{' ' + hint if hint else ''}", param=param)
+
+
+def _place(path: str) -> tuple[str, str]:
+    # Of a free object the decoder does not say which entry is meant, so the object is the place.
+    place, *below = path.removeprefix(_KEY_IN).split("[...]", 1)
+    part = "a key: " if path.startswith(_KEY_IN) else "a value: "
+    return dotted(place), part if below or path.startswith(_KEY_IN) else ""
 
 
 def _words(types: str) -> str:
@@ -116,7 +138,7 @@ def _words(types: str) -> str:
 
 def dotted(path: str) -> str:
     """`$.messages[0].role` as `messages.0.role`."""
-    return re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path).removeprefix("$").lstrip(".")
+    return re.sub(r"\[(\d+)\]", r".\1", path).removeprefix("$").lstrip(".")
 
 
 class PromptDetails(Struct):

@@ -103,3 +103,22 @@ def test_words_are_told_apart_and_bounded():
     assert words("__ -- !?") == []
     assert len(words(" ".join(f"w{number}" for number in range(100)))) == WORDS_MAX
     assert words("x" * 100) == ["x" * 64]
+
+
+def test_a_value_is_looked_for_in_a_long_list_at_once():
+    class Counted(str):
+        compared = 0
+
+        def __eq__(self, other):
+            type(self).compared += 1
+            return str(self) == other
+
+        __hash__ = str.__hash__
+
+    values = [Counted(f"v{number}") for number in range(500)]
+    wanted = read(compare("in", "a", values))
+    Counted.compared = 0
+    assert wanted.holds({"a": "v499"})
+    assert not wanted.holds({"a": "w"})
+    assert not wanted.holds({})
+    assert Counted.compared < 5

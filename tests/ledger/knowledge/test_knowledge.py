@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from gatemill.core.errors import InvalidValue, NotFound, RateLimited
-from gatemill.ledger.knowledge import filters
+from gatemill.ledger import queries
+from gatemill.ledger.knowledge import filling, filters
 from gatemill.ledger.knowledge.documents import Filling, NewDocument
 from gatemill.ledger.knowledge.filling import Outdated, Passage
 from gatemill.ledger.knowledge.numbers import packed
@@ -15,6 +16,7 @@ from gatemill.ledger.knowledge.rows import COMPLETED, Embedder
 from gatemill.ledger.knowledge.stores import Change, NewStore, Page
 
 OWNER = "key:a"
+VECTORS = queries.literal("vectors", "SELECT number, generation FROM chunk_vectors")
 
 
 def new_store(store_id="vs_1", owner=OWNER, **more):
@@ -251,6 +253,22 @@ async def test_another_embedder_takes_over_when_all_vectors_are_there(ledger):
         await knowledge.dense(store, [1, 0, 0], None, 5)
     with pytest.raises(InvalidValue, match=r"documents\.reembed"):
         await knowledge.add(late, store, [Passage(0, 1, "x", packed([1, 0, 0]))])
+
+
+async def test_vectors_that_a_killed_job_left_behind_go_with_the_next(ledger):
+    knowledge = ledger.knowledge
+    store = await made(knowledge)
+    await added(knowledge, store, "d", CATS)
+    work = await knowledge.reembed(store, "job_1")
+    bare = await knowledge.without_vector(store, 1 + store.generation, 0, 9)
+    await knowledge.add_vectors(work, [(one, packed([1, 0])) for one in bare])
+    # As the job did before it was killed.
+    assert await knowledge._write(lambda db: filling.switch(db, work, Embedder("f", 2)))
+    store = await knowledge.store(store.id, OWNER)
+    await knowledge.reembed(store, "job_1")
+    found = await knowledge._write(lambda db: db.rows(VECTORS))
+    assert {row["generation"] for row in found} == {store.generation}
+    assert len(found) == len(CATS)
 
 
 async def test_documents_that_nobody_reads_in_end(ledger, clock):

@@ -41,9 +41,7 @@ class Args(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     inputs: (
-        Annotated[
-            list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=100_000)
-        ]
+        Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=100_000)]
         | None
     ) = None
     # Instead: files, cut into passages.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 UNSUPPORTED, INVALID, SERVER = "unsupported_file", "invalid_file", "server_error"  # OpenAI's words
+
+_HALVES = re.compile(r"[\ud800-\udfff]")
 
 
 class Limits(Struct, frozen=True):
@@ -30,6 +34,7 @@ class UnreadableError(Exception):
 def check_length(text: str, limits: Limits) -> str:
     """The text, with line feeds alone at the ends of its lines. Raises UnreadableError."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+    text = _HALVES.sub("\ufffd", text)  # of surrogate pairs, which no database takes
     if len(text) > limits.text_bytes:
         raise UnreadableError(
             INVALID,

@@ -69,7 +69,7 @@ def decoded(data: bytes, declared: str = "") -> str:
 def _as(data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeError, LookupError):  # some codecs know no UnicodeDecodeError
         raise UnreadableError(
             INVALID,
             "Its characters cannot be told: it is not UTF-8. Save it as UTF-8 and send it again.",

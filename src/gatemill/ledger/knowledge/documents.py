@@ -147,6 +147,7 @@ def set_attributes(
     database: Database, store: Store, document_id: str, attributes: str, now_s: float
 ) -> Document:
     """The document as it is now. Raises NotFound."""
+    stores.lock(database, store.id, store.owner)
     document = read(database, store, document_id)
     database.run(_SQL["change_attributes"], {"number": document.number, "attributes": attributes})
     database.run(_SQL["revise_store"], {"id": store.id, "now_s": now_s})
@@ -155,6 +156,7 @@ def set_attributes(
 
 def hide(database: Database, store: Store, document_id: str, now_s: float) -> Document:
     """The document, which is gone for its owner. Raises NotFound."""
+    stores.lock(database, store.id, store.owner)
     document = read(database, store, document_id)
     database.run(_SQL["hide_document"], {"store_id": store.id, "id": document_id})
     database.run(_SQL["revise_store"], {"id": store.id, "now_s": now_s})
@@ -165,6 +167,8 @@ def forget_file(database: Database, file_id: str, owner: str, now_s: float) -> N
     """A file that was deleted is in no store of its owner any more."""
     wanted = {"file_id": file_id, "owner": owner}
     for row in database.rows(_SQL["stores_of_file"], wanted):
+        if not database.rows(_SQL["lock_store"], {"id": row["id"], "owner": owner}):
+            continue  # the store went at the same moment
         database.run(_SQL["hide_document"], {"store_id": row["id"], "id": file_id})
         database.run(_SQL["revise_store"], {"id": row["id"], "now_s": now_s})
 

@@ -1,6 +1,6 @@
 """Passages and vectors on their way in. Rule: functions of an open database; the caller has the transaction.
 
-Whoever was faster wins: a document that was cancelled, deleted or added anew takes no more passages,
+Who locks a store and a document locks the store first. Whoever was faster wins: a document that was cancelled, deleted or added anew takes no more passages,
 and vectors of an embedder that the store has left behind are refused.
 """
 
@@ -30,6 +30,14 @@ _SQL = queries.load("knowledge")
 
 class Outdated(Exception):
     """The store has another embedder by now: the vectors at hand are of no use."""
+
+
+class Elsewhere(Exception):
+    """Somebody else reads the same document in, and has come to another place."""
+
+    def __init__(self, chunks: int) -> None:
+        super().__init__(f"{chunks} passages are stored")
+        self.chunks = chunks
 
 
 class Passage(Struct, frozen=True):
@@ -64,15 +72,20 @@ def add(
     passages: Sequence[Passage],
     now_s: float,
 ) -> bool:
-    """The passages stand behind those that were there; False: the document takes none any more.
+    """The passages stand behind `document.chunks` others; False: the document takes none any more.
 
-    Raises Outdated, NotFound, and InvalidValue for vectors of another length than the store's.
+    Raises Outdated, Elsewhere, NotFound, and InvalidValue for vectors of another length than the
+    store's.
     """
+    if passages and passages[0].vector and not store.embedder.dimensions:
+        stores.lock(database, store.id, store.owner)  # one alone teaches it their length
     current = _current(database, store)
     locked = database.rows(_SQL["lock_document"], {"number": document.number})
     if not locked:
         return False
     before = int(locked[0]["chunks"])
+    if before != document.chunks:  # a worker that was given up may still be at work
+        raise Elsewhere(before)
     first = documents.take(database, "chunk", len(passages))
     rows = [
         (first + at, store.id, document.number, before + at, one.start, one.end, one.text)
@@ -113,7 +126,8 @@ def complete(database: Database, document: Document, store: Store, now_s: float)
 def empty_some(database: Database, engine: Engine, document: Document, now_s: float) -> bool:
     """Some passages of a document are deleted that is read in anew; False: that were all."""
     more = documents.drop_some(database, engine, document.number)
-    database.run(_SQL["empty_document"], {"number": document.number, "now_s": now_s})
+    if not more:  # not before: who goes on after a crash would store beside those left over
+        database.run(_SQL["empty_document"], {"number": document.number, "now_s": now_s})
     return more
 
 

@@ -37,13 +37,14 @@ class Comparison(Struct, frozen=True):
 
     type: str
     key: str
-    value: Any
+    value: Any  # of `in` and `nin`: a frozenset of (kind, value), so that long lists cost no more
 
     def holds(self, attributes: Mapping[str, Any]) -> bool:
         """Whether a document with these attributes is meant."""
         found = attributes.get(self.key)
         if self.type in _LISTS:
-            return any(_equal(found, each) for each in self.value) == (self.type == "in")
+            kind = _kind(found)
+            return (bool(kind) and (kind, found) in self.value) == (self.type == "in")
         if self.type == "eq":
             return _equal(found, self.value)
         if self.type == "ne":
@@ -112,7 +113,7 @@ class _Reader:
                 raise _bad(f"{place}.value", f"send a list of at most {VALUES_MAX} values")
             if not all(_kind(each) for each in value):
                 raise _bad(f"{place}.value", "send text, numbers, true or false")
-            return Comparison(kind, key, tuple(value))
+            return Comparison(kind, key, frozenset((_kind(each), each) for each in value))
         if not _kind(value) or (kind in _ORDERED and _kind(value) == "flag"):
             meant = "text or a number" if kind in _ORDERED else "text, a number, true or false"
             raise _bad(f"{place}.value", f"send {meant}")

@@ -198,9 +198,9 @@ class Knowledge:
     # --- Filling ---------------------------------------------------------------------------------
 
     async def add(self, document: Document, store: Store, passages: Sequence[Passage]) -> bool:
-        """The passages stand behind those that were there; False: the document takes no more.
+        """The passages stand behind `document.chunks` others; False: the document takes no more.
 
-        Raises Outdated, NotFound, and InvalidValue for vectors of another length.
+        Raises Outdated, Elsewhere, NotFound, and InvalidValue for vectors of another length.
         """
         await self._ready()
         if passages and passages[0].vector:
@@ -256,7 +256,9 @@ class Knowledge:
         Raises Outdated, NotFound.
         """
         if await self._write(lambda db: filling.claim(db, store, job_id)):
-            await self._drop_vectors(store, store.generation + 1)
+            # Those left behind, too: a job may have been killed when it had switched.
+            for generation in (store.generation - 1, store.generation + 1):
+                await self._drop_vectors(store, generation)
         return Reembedding(store, job_id)
 
     async def add_vectors(self, work: Reembedding, rows: Sequence[tuple[Bare, bytes]]) -> None:

@@ -19,9 +19,11 @@ VALUES (:experiment_id, :mark, :metric, :arm, :unit, :request_id, :key_id, :valu
 ON CONFLICT (experiment_id, mark) DO NOTHING;
 
 -- replace_feedback --
--- Says an outcome anew.
+-- Says an outcome anew; changes nothing when the experiment has ended.
 UPDATE feedback SET value = :value, unit = :unit, at = :at
-WHERE experiment_id = :experiment_id AND mark = :mark;
+WHERE experiment_id = :experiment_id AND mark = :mark AND EXISTS (
+    SELECT 1 FROM experiments WHERE id = :experiment_id AND state IN ('running', 'paused')
+);
 
 -- drop_feedback --
 -- Deletes a bounded number of the outcomes of an experiment.
