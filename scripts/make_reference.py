@@ -127,6 +127,7 @@ _LABELS = {
     "outcome": "of a try at a provider `ok`, or the code of the error; of an attempt of a job succeeded, retried, dead, postponed, released, cancelled, waiting or refused; of a webhook `2xx` to `5xx`, postponed or the code of the error",
     "part": "of a search: embedder or reranker",
     "priority": "high, default or low",
+    "reason": "why a feature got its default: late, failed, refused",
     "provider": "name in [providers]; empty when none was asked",
     "queue": "queue of a kind; `other` beyond 100 of them",
     "state": "of a job scheduled, queued or running; of a model that runs here unloaded, loading, ready, failed or unloading",

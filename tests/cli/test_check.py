@@ -16,7 +16,7 @@ from cli_run import Command
 def test_a_good_file_ends_with_0(gatemill: Command, tmp_path: Path) -> None:
     assert gatemill("check") == (
         0,
-        "✓ config  no file, built-in defaults (1 provider, 1 model name)\n",
+        "✓ config  no file, built-in defaults (3 providers, 5 model names)\n",
         "",
     )
     (tmp_path / "x.toml").write_text('[providers.vllm]\n[models.a]\ntargets = ["vllm/a"]\n')

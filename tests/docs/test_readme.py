@@ -35,6 +35,7 @@ def _here(text: str, running: Running) -> str:
         text.replace("8700", port)
         .replace("uv run gatemill", f"{sys.executable} -m gatemill")
         .replace("data/dev.key", str(running.data_dir / "dev.key"))
+        .replace("README.md docs/why.md", f"{ROOT}/README.md {ROOT}/docs/why.md")
     )
 
 

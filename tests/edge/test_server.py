@@ -16,7 +16,8 @@ MORE = ECHO + '[models.more]\ntargets = ["echo/echo"]\n'
 def models(running: Running) -> set[str]:
     """The names that it serves now."""
     answer = fetch(running.url + "/v1/models", {"authorization": f"Bearer {running.key}"})
-    return {one["id"] for one in msgspec.json.decode(answer.body)["data"]}
+    names = {one["id"] for one in msgspec.json.decode(answer.body)["data"]}
+    return {name for name in names if not name.startswith("builtin/")}
 
 
 def events(running: Running, name: str) -> list[dict[str, object]]:

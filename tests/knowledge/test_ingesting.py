@@ -103,24 +103,8 @@ async def test_what_was_stored_is_not_asked_for_again(ledger):
     assert text.split() == TEXT.split()
 
 
-async def test_two_who_read_the_same_document_in_store_it_once(ledger):
-    """A worker that was given up may still be at work."""
-    store, document = await begun(ledger)
-    work = ingesting(ledger)
-    second = Model(99)
-
-    async def other():
-        assert await work.read_in(second, store, document, TEXT)
-
-    assert not await work.read_in(Model(99, then=other), store, document, TEXT)
-    done = await ledger.knowledge.document(store, "d")
-    assert (done.status, done.chunks) == ("completed", 150)
-    assert len(second.asked) == 150
-    text = await ledger.knowledge.document_text(store, "d")
-    assert text.split() == TEXT.split()
-
-
 async def test_one_who_is_overtaken_goes_on_behind_the_other(ledger):
+    """A worker that was given up may still be at work."""
     store, document = await begun(ledger)
     work = ingesting(ledger)
 
@@ -131,7 +115,14 @@ async def test_one_who_is_overtaken_goes_on_behind_the_other(ledger):
     assert await work.read_in(Model(99, then=other), store, document, TEXT)
     done = await ledger.knowledge.document(store, "d")
     assert (done.status, done.chunks) == ("completed", 150)
-    assert len(await ledger.knowledge.dense(await ledger.knowledge.store("vs_1", OWNER), [1, 1], None, 500)) == 150
+    assert (
+        len(
+            await ledger.knowledge.dense(
+                await ledger.knowledge.store("vs_1", OWNER), [1, 1], None, 500
+            )
+        )
+        == 150
+    )
 
 
 async def test_emptying_that_is_killed_half_way_spoils_nothing(ledger, monkeypatch):

@@ -144,7 +144,7 @@ WIPE = ("DELETE FROM usage", "DELETE FROM usage_sums", "UPDATE usage_kept SET si
 def wipe(database):
     with database.transaction():
         for text in WIPE:
-            database.run(queries._query("wipe", text))
+            database.run(queries.literal("wipe", text))
 
 
 @settings(
@@ -254,7 +254,7 @@ def test_rows_of_an_older_schema_are_in_the_sums_after_its_migration(tmp_path):
     database.migrate(steps[:2], 0.0)
     fields = old[0].__struct_fields__[:23]
     values = ", ".join(f":{field}" for field in fields)
-    insert = queries._query("old", f"INSERT INTO usage ({', '.join(fields)}) VALUES ({values})")
+    insert = queries.literal("old", f"INSERT INTO usage ({', '.join(fields)}) VALUES ({values})")
     database.run_many(insert, [msgspec.structs.astuple(row)[:23] for row in old])
     database.migrate(steps, 0.0)
     assert told(database, "minute") == added_up(old, 60)

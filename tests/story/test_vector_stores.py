@@ -255,3 +255,18 @@ async def test_files_are_embedded_into_an_output_file(client):
     assert (job["state"], job["error"]["code"]) == ("dead", "unsupported_file")
     with pytest.raises(openai.UnprocessableEntityError, match="inputs"):
         await client.post("/jobs", body={**body, "args": {"model": HASH}}, cast_to=object)
+
+
+async def test_what_a_store_cannot_be_made_of_is_named(client):
+    stores = client.vector_stores
+    for model, refusal, words in (
+        ("builtin/sentiment", openai.BadRequestError, "makes no vectors"),
+        ("nobody", openai.NotFoundError, "nobody"),
+    ):
+        with pytest.raises(refusal, match=words) as refused:
+            await stores.create(name="mill", extra_body={"embedding_model": model})
+        assert refused.value.param == "embedding_model"
+    with pytest.raises(openai.NotFoundError, match="file-none") as refused:
+        await stores.create(name="mill", file_ids=["file-none"])
+    assert refused.value.param == "file_ids"
+    assert [store async for store in stores.list()] == []

@@ -25,7 +25,7 @@ _PICO_PER_TOKEN = 1_000_000  # in one dollar per million tokens
 Config = Annotated[Path | None, typer.Option(help="Configuration file.")]
 
 app = typer.Typer(
-    help="Names that clients use; models that run here, their files and versions.",
+    help="Model names, models that run here, versions.",
     rich_markup_mode=None,
 )
 app.command("pull")(model_files.pull)

@@ -46,7 +46,7 @@ def replay(
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Ask recorded requests again; say what it costs, how fast it is, how much differs."""
+    """Ask recorded requests again, elsewhere, and compare."""
     where = (url, key, data_dir)
     change = {
         "model": against or None,

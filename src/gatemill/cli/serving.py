@@ -201,7 +201,7 @@ def _lines(loaded: Loaded, info: dict[str, Any]) -> list[tuple[str, str]]:
     options = "" if url == "http://127.0.0.1:8700" else f" --url {url}"
     if str(Path(server.data_dir)) != "data":
         options += f" --data-dir {server.data_dir}"
-    model = next(iter(info["models"]), "echo")
+    model = next((name for name in info["models"] if not name.startswith("builtin/")), "echo")
     curl = (
         f'curl -s {url}/v1/chat/completions -H "Authorization: Bearer $(cat {key_path})"'
         f' -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "hello"}}]}}\''

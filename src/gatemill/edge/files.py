@@ -14,6 +14,7 @@ from gatemill.core.errors import (
     ClientGone,
     InvalidValue,
     MissingParameter,
+    NotFound,
     RequestTooLarge,
 )
 from gatemill.core.job import owner_of
@@ -64,7 +65,11 @@ def _add_changing(app: FastAPI, clerk: Clerk, shown: Shown) -> None:
 
     async def delete(request: Request, file_id: str) -> Response:
         owner = owner_of(clerk.caller(request))
-        await clerk.ledger.files.delete(file_id, owner)
+        try:
+            await clerk.ledger.files.delete(file_id, owner)
+        except NotFound:  # a first request may have broken off between the two
+            await clerk.ledger.knowledge.forget_file(file_id, owner)
+            raise
         await clerk.ledger.knowledge.forget_file(file_id, owner)
         return clerk.answer({"id": file_id, "object": "file", "deleted": True})
 

@@ -16,6 +16,8 @@ from gatemill.core.errors import (
     ExtraNotInstalled,
     InvalidValue,
     MissingParameter,
+    ModelNotFound,
+    NotFound,
     RequestTooLarge,
 )
 from gatemill.core.job import owner_of
@@ -27,6 +29,7 @@ from gatemill.knowledge.retrieval import Search
 from gatemill.ledger.knowledge.documents import NewDocument
 from gatemill.ledger.knowledge.rows import HYBRID, KEYWORD
 from gatemill.ledger.knowledge.stores import NewStore
+from gatemill.local.builtin import cards
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 MODES = ("auto", KEYWORD, HYBRID)
 FILES_MAX = 2_000  # added at once, as OpenAI has it
+_SHOWN_CHARS = 60  # of an id that is repeated in a message
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +108,7 @@ class Desk:
         return await self.store.create(new, self.terms.stores_max)
 
     def check_model(self, key: Key, model: str) -> None:
-        """The key may ask this embedding model. Raises ModelNotFound."""
+        """The key may ask this embedding model. Raises InvalidValue, ModelNotFound."""
         now_s = self._gateway.now()
         call = Call(
             id="",
@@ -115,7 +119,19 @@ class Desk:
             deadline_s=now_s,
             key=key,
         )
-        plan(self._gateway.routes, key, call, now_s)
+        try:
+            plan(self._gateway.routes, key, call, now_s)
+        except ModelNotFound as error:
+            error.param = "embedding_model"  # the field that the caller knows
+            raise
+        route = self._gateway.routes.find(model)
+        for target in route.targets if route else ():
+            card = cards.CARDS.get(target.model) if target.provider == cards.PROVIDER else None
+            if card is not None and card.task != "embed":
+                raise InvalidValue(
+                    f"`embedding_model`: {target.label} makes no vectors. Name an embedding model.",
+                    param="embedding_model",
+                )
 
     def window(self, model: str) -> int | None:
         """How many tokens a model reads, at least; None when it is not known."""
@@ -147,10 +163,19 @@ class Desk:
             raise InvalidValue(f"`{param}`: send 1 to {FILES_MAX} ids of files.", param=param)
         if len(set(file_ids)) < len(file_ids):
             raise InvalidValue(f"`{param}`: an id stands twice. Send each once.", param=param)
-        found = [await self._ledger.files.get(one, owner) for one in file_ids]
+        found = [await self._file(one, owner, param) for one in file_ids]
         if any(file.filename.lower().endswith(".pdf") for file in found):
             check_pdf()
         return found
+
+    async def _file(self, file_id: str, owner: str, param: str) -> File:
+        try:
+            return await self._ledger.files.get(file_id, owner)
+        except NotFound as error:
+            raise NotFound(
+                f"`{param}`: there is no file {file_id[:_SHOWN_CHARS]!r}. GET /v1/files lists yours.",
+                param=param,
+            ) from error
 
 
 def check_pdf() -> None:

@@ -298,7 +298,8 @@ def _bound(tree: nodes.Template) -> None:
             test.args = [_through(_WEIGHED, each) for each in test.args]
 
 
-def _through(name: str, node: nodes.Expr) -> nodes.Expr:
+def _through(name: str, node: nodes.Node) -> nodes.Expr:
+    assert isinstance(node, nodes.Expr), "what is compared and looped over has a value"
     return nodes.Filter(node, name, [], [], None, None)
 
 

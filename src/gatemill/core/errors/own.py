@@ -31,7 +31,9 @@ class Overloaded(GatemillError):
     status = 503
     type = "server_error"
     anthropic_type = "overloaded_error"
-    falls_back = True  # as the two at the end: of a model here, where a hosted one may answer instead
+    falls_back = (
+        True  # as the two at the end: of a model here, where a hosted one may answer instead
+    )
 
 
 class Draining(GatemillError):

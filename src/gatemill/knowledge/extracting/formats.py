@@ -29,15 +29,10 @@ def read(data: bytes, filename: str, limits: Limits) -> str:
     name = filename.lower()
     if name.endswith(".pdf"):
         raise UnreadableError(INVALID, "It is no PDF, although its name says so.")
-    if is_html(data, filename):
+    start = data[:_MARK_WITHIN].lstrip().lower()
+    if start.startswith(_HTML_STARTS) or name.endswith(_HTML_NAMES):
         return html.read(data, limits)
     return text.read(data, limits)
-
-
-def is_html(data: bytes, filename: str) -> bool:
-    """The bytes or the name are those of a web page."""
-    start = data[:_MARK_WITHIN].lstrip().lower()
-    return start.startswith(_HTML_STARTS) or filename.lower().endswith(_HTML_NAMES)
 
 
 def is_pdf(data: bytes) -> bool:

@@ -1,19 +1,17 @@
-"""HTML into text with headings. Rule: what a reader of the page sees, and nothing of what makes it work.
-
-Python's parser takes a minute for 64 KiB of `<a <a <a `: it runs in a process of its own.
-"""
+"""HTML into text with headings. Rule: what a reader of the page sees, and nothing of what makes it work."""
 
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
-from gatemill.knowledge.extracting.limits import INVALID, UnreadableError, check_length
+from gatemill.knowledge.extracting import tags
+from gatemill.knowledge.extracting.limits import check_length
 from gatemill.knowledge.extracting.text import decoded
 
 if TYPE_CHECKING:
     from gatemill.knowledge.extracting.limits import Limits
+    from gatemill.knowledge.extracting.tags import Tag
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _HEAD_BYTES = 4096  # where a page says what its characters are
@@ -72,50 +70,49 @@ def read(data: bytes, limits: Limits) -> str:
     declared = _CHARSET.search(data[:_HEAD_BYTES])
     page = decoded(data, declared[1].decode() if declared else "")
     reader = _Reader()
-    try:
-        reader.feed(page)
-        reader.close()
-    except AssertionError:  # what Python's parser says of a declaration it does not know
-        raise UnreadableError(
-            INVALID, "It is no HTML that can be read: something in <!...> is wrong. Save it anew."
-        ) from None
+    for piece in tags.walked(page):
+        reader.take(piece)
     text = "".join(reader.parts)
     lines = "\n".join(line.strip(" ") for line in text.split("\n"))
     return check_length(_BLANK.sub("\n\n", lines).strip(), limits)
 
 
-class _Reader(HTMLParser):
+class _Reader:
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
         self._unseen = 0  # how deep inside what is not shown
         self._kept = 0  # how deep inside what keeps its spaces
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A tag begins."""
-        if tag in _UNSEEN:
+    def take(self, piece: Tag | str) -> None:
+        """The next tag or text of the page."""
+        if isinstance(piece, str):
+            if not self._unseen:
+                self.parts.append(piece if self._kept else _SPACES.sub(" ", piece))
+            return
+        if piece.begins:
+            self._begin(piece)
+        if piece.ends:
+            self._end(piece.name)
+
+    def _begin(self, tag: Tag) -> None:
+        name = tag.name
+        if name in _UNSEEN:
             self._unseen += 1
         elif self._unseen:
             return
-        elif tag in _BLOCKS:
-            self.parts.append("\n\n" if tag in _PARAGRAPHS else "\n")
-            self.parts.append(_HEADINGS.get(tag, "- " if tag == "li" else ""))
-            self._kept += tag == "pre"
-        elif tag in ("td", "th"):
+        elif name in _BLOCKS:
+            self.parts.append("\n\n" if name in _PARAGRAPHS else "\n")
+            self.parts.append(_HEADINGS.get(name, "- " if name == "li" else ""))
+            self._kept += name == "pre"
+        elif name in ("td", "th"):
             self.parts.append(" ")
-        elif tag == "img":
-            self.parts.append(dict(attrs).get("alt") or "")
+        elif name == "img":
+            self.parts.append(tag.alt)
 
-    def handle_endtag(self, tag: str) -> None:
-        """A tag ends."""
-        if tag in _UNSEEN:
+    def _end(self, name: str) -> None:
+        if name in _UNSEEN:
             self._unseen = max(0, self._unseen - 1)
-        elif tag in _BLOCKS and not self._unseen:
-            self.parts.append("\n\n" if tag in _PARAGRAPHS else "\n")
-            if tag == "pre":
+        elif name in _BLOCKS and not self._unseen:
+            self.parts.append("\n\n" if name in _PARAGRAPHS else "\n")
+            if name == "pre":
                 self._kept = max(0, self._kept - 1)
-
-    def handle_data(self, data: str) -> None:
-        """Text between tags."""
-        if not self._unseen:
-            self.parts.append(data if self._kept else _SPACES.sub(" ", data))

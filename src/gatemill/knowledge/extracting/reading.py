@@ -12,7 +12,7 @@ from gatemill.knowledge.extracting import child, formats
 from gatemill.knowledge.extracting.limits import INVALID, SERVER, Limits, UnreadableError
 
 CHILDREN_MAX = 2  # at once, in one process; others wait
-HERE_BYTES = 65_536  # up to which plain text is read in a thread of ours
+HERE_BYTES = 65_536  # up to which a file that is no PDF is read in a thread of ours
 _GRACE_S = 2.0  # for a child to come up and to answer
 
 
@@ -25,8 +25,7 @@ class Reading:
 
     async def text(self, data: bytes, filename: str) -> str:
         """The text of a file. Raises UnreadableError."""
-        is_plain = not (formats.is_pdf(data) or formats.is_html(data, filename))
-        if is_plain and len(data) <= HERE_BYTES:
+        if len(data) <= HERE_BYTES and not formats.is_pdf(data):
             return await asyncio.to_thread(formats.read, data, filename, self.limits)
         async with self._room:
             return await self._in_child(data, filename)
