@@ -13,10 +13,11 @@ SET = ("features", "put", "users", "--entity", "user")
         ((*SET, "--feature", "tier"), "--feature tier: no type"),
         ((*SET, "--feature", "tier:string", "--ttl", "soon"), "--ttl soon: not a duration"),
         (("features", "write", "user", "u1", "tier"), "tier: not a pair"),
+        (("features", "write", "user", "u1"), "no values are named"),
         (("features", "write", "user", "--file", "absent.jsonl"), "cannot read absent.jsonl"),
         (("features", "write", "user", "--file", "broken.jsonl"), "broken.jsonl"),
         (("recordings", "rm"), "nothing is named"),
-        (("replay", "--params", "{broken"), "is no JSON"),
+        (("replay", "--params", "{broken"), "--params is no JSON"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_fix(words, says, gatemill, tmp_path):

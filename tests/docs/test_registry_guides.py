@@ -59,6 +59,7 @@ def test_a_model_moves_to_production_and_back(running: Running, tmp_path: Path):
     make, move, back = blocks("model-versions.md", "sh")
     said = shell(running, make, tmp_path)
     assert "mood:1" in said and "mood:2" in said and "builtin:sentiment" in said
+    assert re.search(r"mood +classify +mood:2 +- +Praise or blame\?", said)
     said = shell(running, move, tmp_path)
     assert '"version":"mood:1"' in said and '"label":"positive"' in said
     assert "mood@production is mood:2, was mood:1." in said

@@ -6,6 +6,7 @@ import pytest
 
 import openai_contract
 from api import api
+from gatemill.core.errors import LedgerUnavailable
 from gatemill.ledger.queries import literal
 from peer import ask, peer, plain
 
@@ -119,6 +120,22 @@ async def test_a_deleted_file_is_gone(gate, desk):
         answer = await desk(method, f"/{file['id']}{path}")
         assert refusal(answer) == (404, "not_found", "file_id")
     assert await rows(gate) == [0, 0]
+
+
+async def test_a_deletion_that_broke_off_is_finished_by_the_next(gate, desk, monkeypatch):
+    file, knowledge = await desk.good(), gate.home.ledger.knowledge
+    forget, forgotten = knowledge.forget_file, []
+
+    async def broken(file_id, owner):
+        forgotten.append(file_id)
+        if len(forgotten) == 1:
+            raise LedgerUnavailable("It is away.")
+        await forget(file_id, owner)
+
+    monkeypatch.setattr(knowledge, "forget_file", broken)
+    assert (await desk("DELETE", f"/{file['id']}")).status_code == 503
+    assert (await desk("DELETE", f"/{file['id']}")).status_code == 404
+    assert forgotten == [file["id"]] * 2
 
 
 async def test_a_list_has_pages_in_both_orders(desk):

@@ -216,6 +216,29 @@ async def test_a_read_that_began_before_a_write_is_not_kept(slow, ledger, desk):
     assert (await slow.resolve(call(user="u1"), keep=False))["user.tier"] == "silver"
 
 
+async def test_who_asks_after_a_write_does_not_join_a_read_before_it(slow, ledger):
+    gated, seen, told = ledger.features, asyncio.Event(), asyncio.Event()
+    latest = gated.latest
+
+    async def read(pairs):
+        found = await latest(pairs)
+        seen.set()
+        await told.wait()
+        return found
+
+    gated.latest = read
+    gated.open.set()
+    slow._terms = PATIENT
+    early = asyncio.ensure_future(slow.resolve(call(user="u1"), keep=False))
+    await seen.wait()
+    await slow.write(WriteNew("user", [RowNew("u1", {"tier": "silver"})]))
+    late = asyncio.ensure_future(slow.resolve(call(user="u1"), keep=False))
+    told.set()
+    assert (await late)["user.tier"] == "silver"
+    await early
+    assert not slow._flights
+
+
 async def test_values_are_kept_for_a_moment_and_not_read_again(desk, clock):
     threads = threading.active_count()
     for _ in range(20):

@@ -111,3 +111,10 @@ def test_sizes_out_of_bounds_are_refused_by_name(tokens, overlap, field):
         chunking.static(tokens, overlap)
     assert refusal.value.param == f"chunking_strategy.static.{field}"
     assert chunking.static(4096, 2048) == Strategy(4096, 2048)
+
+
+def test_odd_white_space_takes_no_time():
+    """Looking for a heading behind every line took hours for this, and ends by the time limit of tests."""
+    text = "\n\x0c" * 250_000 + "words"
+    (found,) = chunks(text, Strategy(512, 0), 2)
+    assert text[found.start : found.end] == "words"

@@ -430,6 +430,16 @@ async def test_closing_ends_what_is_loading_and_what_is_busy(play, clock) -> Non
     assert play.closed == ["m"]
 
 
+async def test_closing_at_once_leaves_nothing_that_was_to_be_preloaded(play, clock) -> None:
+    shelf = Shelf(clock, Serving())
+    shelf.configure({"m": spec()})
+    shelf.preload(["m"])
+    await shelf.close()
+    with pytest.raises(ModelLoadFailed):
+        await ask(shelf)
+    assert play.made == []
+
+
 async def test_one_model_asks_another(shelf, play) -> None:
     body = b'{"data":[{"index":1,"embedding":[0.0]},{"index":0,"embedding":[1.0]}]}'
     play.answer = Incoming(200, {}, body)

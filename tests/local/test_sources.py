@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -201,6 +202,17 @@ def test_an_archive_that_swells_or_breaks_is_refused(tmp_path) -> None:
     cut.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ModelLoadFailed, match="no archive"):
         archive.unpacked(cut, tmp_path / "kept", BIG)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_broken_inside_is_refused(sources, tmp_path, method: int) -> None:
+    path = tmp_path / "m.zip"
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr("model.onnx", bytes(range(256)) * 8)
+    data = bytearray(path.read_bytes())
+    data[60:140] = b"\xff" * 80
+    path.write_bytes(data)
+    assert re.search("no archive|cannot be read", refused(sources, f"file:{path}"))
 
 
 def test_too_many_files_are_refused(tmp_path, monkeypatch) -> None:

@@ -44,6 +44,11 @@ def test_only_the_owner_may_read(tmp_path):
     assert entry.path.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_data_directory_that_it_makes_is_its_owners_alone(tmp_path):
+    History(tmp_path / "data").add(b"one", "aaaaaaaaaaaa", 1)
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
 def test_what_was_never_applied_is_kept_apart(tmp_path):
     past = History(tmp_path)
     good = past.add(b"one", "aaaaaaaaaaaa", 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gatemill.cli import model_files, registry, runners
+from gatemill.cli import model_files, registry, registry_names, runners
 from gatemill.cli.gateway_options import DATA, Data, Key, Url
 from gatemill.cli.ledger_access import AsJson
 from gatemill.cli.terminal import note, print_json, print_table, settings
@@ -48,15 +48,20 @@ def listed(
     local: Annotated[
         bool, typer.Option("--local", help="How those stand that run in a running gateway.")
     ] = False,
+    names: Annotated[
+        bool, typer.Option("--registry", help="The names in the registry of a running gateway.")
+    ] = False,
     config: Config = None,
     url: Url = None,
     key: Key = None,
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """List the model names, or with --local the state of those that run here."""
+    """List the names of the configuration, with --registry or --local those of a gateway."""
     if local:
         runners.show((url, key, data_dir), as_json=as_json)
+    elif names:
+        registry_names.show((url, key, data_dir), as_json=as_json)
     else:
         _list(config, as_json=as_json)
 

@@ -164,8 +164,10 @@ class Desk:
         except GatemillError:
             return {}
         finally:
+            own = asyncio.current_task()
             for pair in pairs:
-                del self._flights[pair]
+                if self._flights.get(pair) is own:
+                    del self._flights[pair]
         if failure is None and writes == self._writes:
             self.cache.put(found)
         return found
@@ -250,6 +252,7 @@ class Desk:
         self._writes += 1
         for pair in {(each.entity, each.key) for each in values}:
             self.cache.drop(pair)
+            self._flights.pop(pair, None)  # it may bring what held before; nobody joins it now
         return len(values)
 
     async def read(self, said: ReadNew) -> list[dict[str, Any]]:

@@ -202,8 +202,7 @@ def build(
     rooms = rooms_of(settings, gateway, ledger, (lasting, rooms_before, makers))
     jobs = workshop_of(settings, gateway, ledger, rooms, previous)
     home = House(gateway, ledger, access, transports, settings, notifier, lasting, jobs)
-    # Last, for what is refused above leaves the models of the old settings as they are.
-    fill(lasting.shelf, settings, transports)
+    fill(lasting.shelf, settings, transports)  # last: who is refused above changes no model
     if previous is not None:
         lasting.watcher.follow(rooms)
     export(home, writer)

@@ -153,6 +153,8 @@ class Upkeep:
             self._tidy(database)
 
     def _start(self) -> Database:
+        # One by one: of a folder with parents, mkdir keeps others out of the last alone.
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.place.path is not None:
             self.place.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 FILES_MAX = 10_000
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 _CHUNK = 1_048_576
+# What is wrong inside of a compressed file is told by whoever unpacks it, in its own way.
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, EOFError, RuntimeError),
+    *(zlib.error, lzma.LZMAError),
+)
 
 
 def unpacked(path: Path, kept: Path, size_bytes_max: int) -> Path:
@@ -57,7 +64,7 @@ def _unpack(path: Path, target: Path, size_bytes_max: int) -> None:
                             " (serving.source_bytes)."
                         )
                     file.write(block)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+    except _BROKEN as error:
         why = str(error).partition(":\n")[0]  # tarfile says on further lines what it has tried
         raise ModelLoadFailed(f"`{path.name}` is no archive that can be read: {why}.") from error
 
@@ -68,7 +75,7 @@ def _checked(path: Path, name: str) -> PurePosixPath:
         raise ModelLoadFailed(
             f"`{path.name}` wants to write outside of its folder: `{name[:200]}`."
         )
-    if name.endswith(_PICKLES):
+    if name.lower().endswith(_PICKLES):
         raise ModelLoadFailed(
             f"`{path.name}` holds a pickle, `{name[:200]}`, which can run code when it is opened."
         )

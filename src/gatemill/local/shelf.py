@@ -77,6 +77,7 @@ class Shelf:
         self._tidier: asyncio.Task[None] | None = None
         self._pools: list[ThreadPoolExecutor] = []
         self._tools: Tools | None = None  # made for the first model: no thread before
+        self._is_closing = False  # nothing is loaded any more
         self.counts = Counts()
 
     # --- What there is ---------------------------------------------------------------------------
@@ -178,6 +179,7 @@ class Shelf:
 
     async def close(self) -> None:
         """Every model is unloaded, and every child process has ended."""
+        self._is_closing = True
         if self._tidier is not None:
             self._tidier.cancel()
         for slot in list(self._slots.values()):
@@ -247,6 +249,8 @@ class Shelf:
     def _loading(self, slot: Slot) -> asyncio.Task[None]:
         """The one task that loads it; it fails never. Raises what loading failed with lately."""
         slot.check(self._clock.monotonic_s())
+        if self._is_closing:
+            raise ModelLoadFailed(f"The model `{slot.spec.name}` is not loaded: this process ends.")
         if slot.loading is None:
             slot.loading = spawn(self._load(slot), "model")
         return slot.loading
@@ -274,7 +278,9 @@ class Shelf:
 
     async def _preload(self, spec: ModelSpec) -> None:
         slot = self._slots.setdefault(spec.name, Slot(spec))
-        if slot.runtime is None and not slot.is_resting(self._clock.monotonic_s()):
+        if self._is_closing or slot.runtime is not None:
+            return
+        if not slot.is_resting(self._clock.monotonic_s()):
             with slot:
                 await asyncio.wait((self._loading(slot),))
 

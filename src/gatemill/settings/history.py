@@ -60,6 +60,8 @@ class History:
 
     def add(self, text: bytes, version: str, unix_s: float) -> Entry:
         """The text is kept; the newest entry, if that says the same. Raises OSError."""
+        # One by one: of a folder with parents, mkdir keeps others out of the last alone.
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._locked():
             kept = self.entries()
