@@ -162,11 +162,10 @@ def build(
     """
     settings = loaded.settings
     writer, pretty = output
-    if previous is None:
-        lasting = _lasting(settings, ledger, clock)
-        access = AccessLog(writer, as_text if pretty else as_json)
-    else:
-        lasting, access = previous.lasting, previous.access
+    lasting = _lasting(settings, ledger, clock) if previous is None else previous.lasting
+    access = AccessLog(writer, as_text if pretty else as_json)
+    if previous is not None:
+        access = previous.access
     transports = _transports(settings, clock, lasting.shelf, previous)
     prices = Prices(settings, clock)
     makers = makers_of(settings, transports, prices, lasting.lanes)
