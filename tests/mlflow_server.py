@@ -23,6 +23,7 @@ class Fake:
         self.files: dict[str, bytes] = {}  # by their whole path
         self.status = 200  # of everything, when it is another
         self.says: bytes | None = None  # instead of any answer
+        self.cut = ""  # "length", "chunk": bodies end before what was announced
         self.asked: list[str] = []
         self.tokens: set[str | None] = set()
 
@@ -63,9 +64,14 @@ def served() -> Iterator[Fake]:
             self.send_response(status)
             if 300 <= status < 400:
                 self.send_header("location", fake.url + "/elsewhere")
-            self.send_header("content-length", str(len(body or b"")))
+            body = body or b""
+            if fake.cut == "chunk":
+                self.send_header("transfer-encoding", "chunked")
+                body = b"ffff\r\n" + body
+            else:
+                self.send_header("content-length", str(len(body) + (fake.cut == "length")))
             self.end_headers()
-            self.wfile.write(body or b"")
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""

@@ -20,7 +20,7 @@ def test_a_good_file_ends_with_0(gatemill: Command, tmp_path: Path) -> None:
         "",
     )
     (tmp_path / "x.toml").write_text('[providers.vllm]\n[models.a]\ntargets = ["vllm/a"]\n')
-    assert gatemill("check", "x.toml").out == "✓ config  x.toml (2 providers, 2 model names)\n"
+    assert gatemill("check", "x.toml").out == "✓ config  x.toml (4 providers, 6 model names)\n"
 
 
 def test_a_bad_file_ends_with_2_and_every_error(gatemill: Command, tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ def test_every_commented_option_holds_when_it_is_uncommented(
         "prices",
         "limits",
         "stores",
+        "local",
+        "knowledge",
     }
     settings = loaded(tmp_path, enabled, KEYS).settings
     assert settings.server.host == "0.0.0.0"

@@ -49,6 +49,9 @@ def _read_until(terminal: int, text: str) -> str:
     return shown
 
 
+BUILTIN = "builtin/extract, builtin/sentiment, builtin/hash-512, builtin/lexical"
+
+
 def test_a_terminal_shows_the_banner(tmp_path: Path) -> None:
     with on_a_terminal(tmp_path, NO_COLOR="1") as (_, terminal):
         shown = _read_until(terminal, "hello\"}]}'").replace("\r\n", "\n")
@@ -57,7 +60,7 @@ def test_a_terminal_shows_the_banner(tmp_path: Path) -> None:
     assert re.match(r"gatemill \d\S* +ready in \d+\.\d s +pid \d+ · config: none ", shown)
     assert f"\n  API      {url[0]}/v1   docs {url[0]}/docs" in shown
     assert "\n  Key      in data/dev.key (0600)\n" in shown
-    assert "\n  Models   echo ✓ built in\n" in shown
+    assert f"\n  Models   echo, {BUILTIN} ✓ built in\n" in shown
     assert "\n  Stores   sqlite:///data/gatemill.db\n" in shown
     assert f'\n  Try      gatemill chat "hello" --url {url[0]}\n' in shown
     assert "\x1b" not in shown
@@ -75,7 +78,7 @@ def test_hints_and_origins_stand_in_the_banner(tmp_path: Path) -> None:
         shown = _read_until(terminal, "\n  or")
     assert "config: gatemill.toml" in shown
     assert (
-        "fast ✓ │ claude-* ✓ ANTHROPIC_API_KEY │ echo ✓ built in │ gpt-* - set OPENAI_API_KEY"
+        f"fast ✓ │ claude-* ✓ ANTHROPIC_API_KEY │ echo, {BUILTIN} ✓ built in │ gpt-* - set OPENAI_API_KEY"
         in shown
     )
     assert " --data-dir d" in shown

@@ -24,7 +24,7 @@ _BLOCKS = re.compile(r"^```(sh|python|toml)\n(.*?)^```", re.DOTALL | re.MULTILIN
 EXPECTED = (
     ('"not_for":', "72 %"),
     ('"label":"positive"', '"label":"negative"', '"version":"1"', '"label":"neutral"'),
-    ('"label":"positive"', '"model_version":"builtin/sentiment@1"'),
+    ('"label":"positive"', '"model_version":"builtin/sentiment:1"'),
     ("succeeded", '"failed":0', '"index":2', '"truncated":false'),
     (),
     ('"index":1', "The mill was built in 1820."),

@@ -72,6 +72,7 @@ async def test_files_of_this_machine_are_copied_and_links_are_not(fake, tmp_path
     [
         ("s3://bucket/model", "s3://, which is not read from here"),
         ("file:///no/such/folder", "no folder of this machine"),
+        ("mlflow-artifacts://[/model", "an address that is none"),
     ],
 )
 async def test_other_places_are_refused_with_the_remedy(fake, tmp_path, uri, message):
@@ -97,6 +98,9 @@ async def test_a_file_cannot_leave_its_folder_and_folders_end(fake, tmp_path):
         b'{"artifact_uri": "mlflow-artifacts:/m", "files": [{"path": "..", "is_dir": false}]}'
     )
     with pytest.raises(ModelLoadFailed, match="leave its folder"):
+        await made(fake, tmp_path).fetch("mlflow:tickets/3")
+    fake.says = b'{"artifact_uri": "mlflow-artifacts:/m", "files": [{"path": "a\\u0000b"}]}'
+    with pytest.raises(ModelLoadFailed, match=r"cannot be kept here: 'a\\x00b'"):
         await made(fake, tmp_path).fetch("mlflow:tickets/3")
     fake.says = b'{"artifact_uri": "mlflow-artifacts:/m", "files": [{"path": "a", "is_dir": true}]}'
     mlflow = made(fake, tmp_path)
@@ -127,8 +131,15 @@ async def test_what_is_no_mlflow_is_said_so(fake, tmp_path):
         await made(fake, tmp_path).pinned("mlflow:tickets@champion")
     with pytest.raises(UpstreamUnreachable, match="does not answer"):
         await made(fake, tmp_path, url="http://127.0.0.1:9").pinned("mlflow:tickets@champion")
+    fake.says, fake.cut = None, "chunk"
+    with pytest.raises(UpstreamUnreachable, match="does not answer"):
+        await made(fake, tmp_path).pinned("mlflow:tickets@champion")
+    fake.cut = "length"
+    with pytest.raises(UpstreamUnreachable, match="does not answer"):
+        await made(fake, tmp_path).fetch("mlflow:tickets/3")
+    assert list(tmp_path.iterdir()) == []  # half a model is not kept
+    fake.cut = ""
     blocked = tmp_path / "file"
     blocked.write_text("")
-    fake.says = None
     with pytest.raises(ModelLoadFailed, match="cannot be kept"):
         await made(fake, blocked / "below").fetch("mlflow:tickets/3")

@@ -104,6 +104,7 @@ def test_a_variable_has_a_type(kind, good, bad):
         ("x", None, {"model": "a"}, "params.model"),
         ("x", None, {"stream": True}, "params.stream"),
         ("x" * 65_537, None, {}, "template"),
+        ("{{ x() }}" + "x" * 65_537, None, {}, "template"),  # not compiled first
     ],
 )
 def test_a_template_that_cannot_be_used_is_refused(template, variables, params, param):

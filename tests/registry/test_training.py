@@ -107,6 +107,14 @@ def test_a_feature_of_too_many_kinds_is_refused(features):
         training.columns_of(features)
 
 
+def test_a_number_that_cannot_be_squared_is_refused_and_changes_no_score_later():
+    with pytest.raises(InvalidValue, match="beyond 1e\\+12"):
+        training.columns_of([{"n": 1e308}, {"n": 1.0}])
+    vectors, labels = clouds(40, 1.0)
+    head = training.train(vectors, labels, [{"n": float(at)} for at in range(40)], 1e-3).head
+    assert np.isfinite(head.scores(vectors[:1], [{"n": 1e308}])).all()
+
+
 def test_a_truth_is_a_word_and_a_feature_that_nobody_has_is_none():
     assert training.columns_of([{"x": True, "y": None}, {"x": False}]) == (
         Column("x", ("false", "true")),

@@ -86,7 +86,7 @@ async def test_the_short_form_names_exactly_what_answered(ask, gate):
     assert said.json == {
         "label": "positive",
         "confidence": pytest.approx(0.85, abs=0.1),
-        "model_version": "builtin/sentiment@1",
+        "model_version": "builtin/sentiment:1",
     }
     named = await ask("POST", "/predict", {"text": "so bad", "model": "mood"})
     assert named.json["label"] == "negative"

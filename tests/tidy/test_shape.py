@@ -72,7 +72,8 @@ def test_only_the_outermost_doors_read_the_environment():
             r"\bos\.environ\[|\bos\.environ\.\w|return os\.environ\b|\bgetenv\(", path.read_text()
         )
     ]
-    assert not [name for name in found if not name.startswith(("cli/", "library/"))]
+    doors = ("cli/", "library/", "local/guard.py")  # the guard is a program of its own
+    assert not [name for name in found if not name.startswith(doors)]
 
 
 def test_test_folders_mirror_the_rooms():

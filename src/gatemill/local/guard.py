@@ -1,8 +1,12 @@
 """Stands between us and a child process: it ends when we do, and its output stays bounded.
 
-    python -I -S guard.py LOG LOG_BYTES GRACE_S COMMAND [ARGUMENT ...]
+    python -I -S guard.py LOG LOG_BYTES GRACE_S
 
 Rule: the standard library only, run by its path in an isolated interpreter; it knows nothing of ours.
+
+The first line that it reads is JSON, {"argv": [...], "variables": {...}}: what is run, and what its
+environment holds besides ours. Everybody may read arguments, so ours hold no secret. Of our environment
+the child gets what does not look like a secret: the keys of providers are not its business.
 
 The first line it writes is the child's process id, or what kept it from starting. The child's output
 goes to LOG, and what was there before to LOG.1, so that both together stay below LOG_BYTES. When our
@@ -13,11 +17,13 @@ later, SIGKILL. Exit code: the child's, or 128 plus its signal.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -26,17 +32,26 @@ _PR_SET_PDEATHSIG = 1  # Linux: the child hears of its parent's death by a signa
 _READ_BYTES = 1 << 16
 _LAST_WORDS_S = 1.0  # for output that is still on its way when the child has ended
 _CANNOT_RUN = 127  # as a shell says it
+_OURS = "GATEMILL_"
+_SECRETS = ("_API_KEY", "_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_CREDENTIALS")  # as names end
+_NEEDED = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # by servers that fetch their weights themselves
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command until it ends; its exit code."""
-    log, log_bytes, grace_s, *command = arguments
+    log, log_bytes, grace_s = arguments
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        return _CANNOT_RUN  # who has started us is gone
+    told = json.loads(line)
+    command = told["argv"]
     try:
         child = subprocess.Popen(  # noqa: S603 - the command is the configuration's, no shell reads it
             command,
             stdin=subprocess.PIPE,  # stays open as long as we live
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=harmless(os.environ) | told["variables"],
             process_group=0,
             # This process has one thread when it forks, so what runs between fork and exec is safe.
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - see above
@@ -58,6 +73,15 @@ def main(arguments: list[str]) -> int:
     _kill(child.pid, signal.SIGKILL)  # what it has started itself
     copier.join(_LAST_WORDS_S)
     return code if code >= 0 else 128 - code
+
+
+def harmless(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those that a child may see."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name in _NEEDED or not (name.startswith(_OURS) or name.upper().endswith(_SECRETS))
+    }
 
 
 def _say(line: str) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 _FORMAT = "gatemill-head-1"
+FAR = 1e6  # standard deviations from the mean; beyond it a number says no more
 
 
 class Column(Struct, frozen=True):
@@ -98,7 +99,8 @@ def _place(column: Column, value: Any) -> tuple[int, float]:
         text = as_text(value)
         return (column.values.index(text), 1.0) if text in column.values else (0, 0.0)
     if isinstance(value, (int, float)) and np.isfinite(value):
-        return 0, (float(value) - column.mean) / column.scale
+        distance = (float(value) - column.mean) / column.scale
+        return 0, max(-FAR, min(FAR, distance))
     return 0, 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import mmap
 import signal
 import sys
@@ -28,6 +29,9 @@ class Command(Struct, frozen=True):
     log: Path  # its output; a second file of the same name and ".1" holds what was before
     log_bytes: int  # both together
     stop_timeout_s: float  # between SIGTERM and SIGKILL
+    variables: dict[
+        str, str
+    ] = {}  # of its environment; of ours it gets what guard.harmless() leaves
 
 
 class Process:
@@ -70,12 +74,14 @@ async def start(command: Command) -> Process:
     guard = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", str(_GUARD)),
         *(str(command.log), str(command.log_bytes), str(command.stop_timeout_s)),
-        *command.argv,
         stdin=asyncio.subprocess.PIPE,  # ends with us, however we end
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C at our terminal is ours alone: requests end first
     )
+    assert guard.stdin is not None
     assert guard.stdout is not None
+    told = {"argv": command.argv, "variables": command.variables}
+    guard.stdin.write(json.dumps(told).encode() + b"\n")
     said = (await guard.stdout.readline()).decode(errors="replace").strip()
     if not said.isdecimal():
         await guard.wait()

@@ -128,7 +128,10 @@ class Mlflow:
             shutil.rmtree(unfinished, ignore_errors=True)
 
     def _copy(self, uri: str, folder: Path) -> None:
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise ModelLoadFailed("MLflow keeps this model at an address that is none.") from error
         if parts.scheme == "mlflow-artifacts":
             self._download(parts.path.strip("/"), folder)
         elif parts.scheme in ("", "file"):
@@ -161,7 +164,7 @@ class Mlflow:
             url = f"{self._server.url}/{_PROXY}/{quote(f'{root}/{path}')}"
             with self._opened(url) as answer, target.open("wb") as file:
                 budget.take(0)
-                while piece := answer.read(PIECE_BYTES):
+                while piece := _piece(answer, PIECE_BYTES):
                     budget.take(len(piece), files=0)
                     file.write(piece)
 
@@ -172,6 +175,10 @@ class Mlflow:
             name = PurePosixPath(each.path).name
             if name in ("", ".", ".."):
                 raise ModelLoadFailed("MLflow names a file that would leave its folder.")
+            if not _is_possible(name):
+                raise ModelLoadFailed(
+                    f"MLflow names a file that cannot be kept here: {name!a:.200}."
+                )
             path = f"{below}/{name}".lstrip("/")
             if not each.is_dir:
                 yield path
@@ -183,7 +190,7 @@ class Mlflow:
 
     def _read(self, url: str, kind: type[Any]) -> Any:
         with self._opened(url) as answer:
-            data = answer.read(ANSWER_BYTES_MAX)
+            data = _piece(answer, ANSWER_BYTES_MAX)
         try:
             return msgspec.json.decode(data, type=kind)
         except msgspec.MsgspecError as error:
@@ -203,9 +210,7 @@ class Mlflow:
             error.close()
             raise _refused(error.code) from None
         except (OSError, HTTPException) as error:
-            raise UpstreamUnreachable(
-                "MLflow does not answer. Is `registry.mlflow_url` right?"
-            ) from error
+            raise _away() from error
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -234,6 +239,28 @@ class _Budget:
                 f"The model has more than {FILES_MAX} files or {self._size_bytes} bytes"
                 " (`serving.source_bytes`)."
             )
+
+
+def _piece(answer: Any, most: int) -> bytes:
+    """The next bytes of a body; b"" at its end. Raises UpstreamUnreachable."""
+    try:
+        data: bytes = answer.read(most)
+    except (OSError, HTTPException) as error:
+        raise _away() from error
+    if not data and answer.length:  # less than its content-length: half a model is none
+        raise _away()
+    return data
+
+
+def _is_possible(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+
+
+def _away() -> UpstreamUnreachable:
+    return UpstreamUnreachable("MLflow does not answer. Is `registry.mlflow_url` right?")
 
 
 def _refused(status: int) -> GatemillError:

@@ -151,17 +151,17 @@ def read(template: Any, variables: dict[str, Any] | None, params: dict[str, Any]
         where = "template" if "messages" in str(error) else "variables"
         raise InvalidValue(f"`{where}`: {error}. Send an array of messages.", param=where) from None
     _check_params(params)
+    if len(msgspec.json.encode(found)) > TEMPLATE_BYTES_MAX:  # before anything is compiled
+        raise InvalidValue(
+            f"`template`: holds more than {TEMPLATE_BYTES_MAX} bytes. Put long texts into variables.",
+            param="template",
+        )
     needs = Prompt("", found).needs
     if variables is None:
         found = msgspec.structs.replace(
             found, variables={name: Variable() for name in sorted(needs)}
         )
     _check_variables(found, needs)
-    if len(msgspec.json.encode(found)) > TEMPLATE_BYTES_MAX:
-        raise InvalidValue(
-            f"`template`: holds more than {TEMPLATE_BYTES_MAX} bytes. Put long texts into variables.",
-            param="template",
-        )
     return found
 
 

@@ -29,6 +29,7 @@ CLOSE = 1e-4  # the largest part of the gradient at which it ends
 LENGTH_MIN = 1e-6  # of a step
 FOLDS = 5
 VALUES_MAX = 20  # that one category may have
+NUMBER_MAX = 1e12  # of a feature, either way: its square is to fit
 
 
 class Trained(Struct, frozen=True):
@@ -61,6 +62,12 @@ def columns_of(features: Sequence[dict[str, Any]]) -> tuple[Column, ...]:
     for name in sorted({name for known in features for name in known}):
         values = [known[name] for known in features if known.get(name) is not None]
         if values and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+            if max(map(abs, values)) > NUMBER_MAX:
+                raise InvalidValue(
+                    f"`examples`: the feature `{name[:60]}` has a number beyond {NUMBER_MAX:g}. Send it"
+                    " in a larger unit.",
+                    param="examples",
+                )
             scale = float(np.std(values))
             found.append(Column(name, (), float(np.mean(values)), scale or 1.0))
             continue

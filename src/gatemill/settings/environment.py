@@ -16,12 +16,14 @@ from gatemill.settings.references import meaning
 from gatemill.settings.schema import keys_at, type_at
 
 PREFIX = "GATEMILL_"
-# Read elsewhere: by the search for the file, by `gatemill chat`, and by the test suite.
+# Read elsewhere: by the search for the file, by `gatemill chat`, by servers that a gateway starts
+# (local/runtimes/command.py), and by the test suite.
 OTHERS = frozenset(
     {
         "GATEMILL_CONFIG",
         "GATEMILL_API_KEY",
         "GATEMILL_URL",
+        "GATEMILL_TOKEN",
         "GATEMILL_REQUIRE_SERVICES",
         "GATEMILL_GOLDEN",
         "GATEMILL_TEST_HEAVY",

@@ -87,7 +87,7 @@ def reshaped(body: bytes, call: Call) -> bytes:
     read = predict.reply(body)
     assert read.predictions
     target, best = call.attempts[-1].target, read.predictions[0]
-    said = target.label if read.version is None else f"{target.label}@{read.version}"
+    said = target.label if read.version is None else f"{target.label}:{read.version}"
     return fields.encode(
         {
             "label": best.label,

@@ -1,6 +1,7 @@
 """Any server of OpenAI's format as a child: `vllm serve`, `llama-server`, `transformers serve`.
 
-Rule: we choose its port and its key, and know nothing else of it.
+Rule: we choose its port and its key, and know nothing else of it. The key is in its environment, where
+other users of the machine cannot see it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 300.0  # large weights come from a disk
 STOP_TIMEOUT_S = 10.0
+# Where vLLM and llama-server look for the key that callers must send; the last one is for all others.
+TOKEN_VARIABLES = ("VLLM_API_KEY", "LLAMA_API_KEY", "GATEMILL_TOKEN")
 
 
 async def load(spec: ModelSpec, tools: Tools) -> Runtime:
@@ -82,6 +85,7 @@ class Template(Struct, frozen=True):
             log=self.log,
             log_bytes=self.log_bytes,
             stop_timeout_s=self.stop_timeout_s,
+            variables=dict.fromkeys(TOKEN_VARIABLES, address.token),
         )
 
     def ended(self, address: Address) -> None:
