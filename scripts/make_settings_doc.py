@@ -55,6 +55,7 @@ OTHER_VARIABLES = {
     "GATEMILL_GOLDEN": "the test suite rewrites its golden files",
     "GATEMILL_REQUIRE_SERVICES": "the test suite fails where it would skip",
     "GATEMILL_TEST_HEAVY": "the test suite proves what needs torch, Ray, MLflow or Feast",
+    "GATEMILL_TOKEN": "key of a server that a gateway has started ([local models](guides/local-models.md))",
     "GATEMILL_URL": "gateway for `gatemill chat`",
 }
 

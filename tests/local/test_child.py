@@ -7,7 +7,7 @@ import sys
 import msgspec
 import pytest
 
-from children import FAKE, kill, lives, spec, tools, until
+from children import FAKE, arguments_of_all, kill, lives, spec, tools, until
 from gatemill.core.call import Timeouts
 from gatemill.core.errors import (
     ModelLoadFailed,
@@ -70,6 +70,20 @@ async def test_unloading_ends_the_child_and_what_it_has_started(tmp_path):
     assert not lives(pid)
     await until(lambda: not lives(other))
     assert isinstance(await failure(ask(child, chat("fake"))), UpstreamUnreachable)
+
+
+async def test_its_key_is_in_its_environment_and_in_nobody_s_arguments(tmp_path):
+    asks = 'echo "$GATEMILL_TOKEN" > key; exec "$@"'
+    told = ("sh", "-c", f"cd {tmp_path}; {asks}", "{token}", *FAKE)
+    child = await command.load(spec(command=told), tools(tmp_path))
+    try:
+        key = (tmp_path / "key").read_text().strip()
+        assert len(key) == 32
+        everything = arguments_of_all()
+        assert b"fake-provider" in everything
+        assert key.encode() not in everything
+    finally:
+        await child.close()
 
 
 async def test_a_command_that_ends_at_once_tells_its_last_words(loaded):

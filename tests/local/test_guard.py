@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,14 +23,17 @@ def guarded(tmp_path):
     """Runs shell text under a guard; gives the guard and the child's process id."""
     made = []
 
-    def run(text, *, log_bytes=4096, grace_s=0.2):
+    def run(text, *, log_bytes=4096, grace_s=0.2, env=None):
         process = subprocess.Popen(
-            [*ISOLATED, *_options(tmp_path, log_bytes, grace_s), "bash", "-c", text],
+            [*ISOLATED, *_options(tmp_path, log_bytes, grace_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            env=env,
         )
         made.append(process)
+        process.stdin.write(_told("bash", "-c", text, SAID="aloud"))
+        process.stdin.flush()
         return process, int(process.stdout.readline())
 
     yield run
@@ -41,6 +46,10 @@ def guarded(tmp_path):
 
 def _options(tmp_path, log_bytes, grace_s):
     return [str(tmp_path / "log"), str(log_bytes), str(grace_s)]
+
+
+def _told(*argv, **variables):
+    return json.dumps({"argv": argv, "variables": variables}).encode() + b"\n"
 
 
 def heard(tmp_path, word):
@@ -123,18 +132,28 @@ def test_a_child_does_not_outlive_a_guard_that_is_killed(guarded, tmp_path):
     assert gone(pid)
 
 
-def test_what_cannot_be_run_is_said(tmp_path):
-    done = subprocess.run(
-        [sys.executable, guard.__file__, *_options(tmp_path, 9, 1), "no-such-command"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (
-        127,
-        "cannot run 'no-such-command': No such file or directory\n",
-    )
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (_told("no-such-command"), b"cannot run 'no-such-command': No such file or directory\n"),
+        (_told("true")[:-1], b""),  # who has started it is gone
+    ],
+)
+def test_what_cannot_be_run_is_said(tmp_path, told, said):
+    command = [*ISOLATED, *_options(tmp_path, 9, 1)]
+    done = subprocess.run(command, input=told, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (127, said, b"")
+
+
+def test_the_child_sees_what_it_is_given_and_no_secret_of_ours(guarded, tmp_path):
+    kept = {"PATH": os.environ["PATH"], "HF_TOKEN": "1", "KEYS": "2", "TOKENIZERS_PARALLELISM": "3"}
+    ends = ("API_KEY", "ACCESS_KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIALS")
+    secrets = {f"A_{end}": "no" for end in ends} | {"a_api_key": "no", "GATEMILL_URL": "no"}
+    process, _ = guarded("env", env=kept | secrets)
+    assert process.wait(PATIENCE_S) == 0
+    found = dict(line.split("=", 1) for line in (tmp_path / "log").read_text().splitlines())
+    own = {"_", "PWD", "SHLVL", "OLDPWD", "LC_CTYPE"}  # of the shell and of Python
+    assert {name: found[name] for name in found.keys() - own} == {**kept, "SAID": "aloud"}
 
 
 def test_the_guard_needs_nothing_but_the_standard_library():
@@ -144,4 +163,4 @@ def test_the_guard_needs_nothing_but_the_standard_library():
     }
     found |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert "subprocess" in found
-    assert not found - sys.stdlib_module_names
+    assert not {name.partition(".")[0] for name in found} - sys.stdlib_module_names

@@ -32,6 +32,7 @@ def test_a_command_is_filled_in():
     )
     found = plan.command(Address(port=7, token="t"))
     assert found.argv == ("run", "--model=/a", "m:7", "t", "{other}")
+    assert found.variables == {"VLLM_API_KEY": "t", "LLAMA_API_KEY": "t", "GATEMILL_TOKEN": "t"}
     one, other = plan.address(), plan.address()
     assert one.port
     assert one.token != other.token
