@@ -181,7 +181,7 @@ def test_the_short_answer_says_exactly_what_answered():
     assert told(TARGET) == {
         "label": "a",
         "confidence": 0.9,
-        "model_version": f"{TARGET.label}@7",
+        "model_version": f"{TARGET.label}:7",
     }
     assert told(replace(TARGET, version="mood:3"))["model_version"] == "mood:3"
     bare = msgspec.json.encode({"predictions": ANSWER["predictions"]})
