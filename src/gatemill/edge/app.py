@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import Request, WebSocket
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -41,6 +41,7 @@ from gatemill.edge import (
     socket,
     webhooks,
 )
+from gatemill.edge.application import Application
 from gatemill.edge.arrival import bearer
 from gatemill.edge.asgi import HotResponse
 from gatemill.gateway.identify import identify
@@ -48,6 +49,8 @@ from gatemill.observe import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from fastapi import FastAPI
 
     from gatemill.core.call import Key
     from gatemill.edge.shown import Shown
@@ -57,15 +60,7 @@ _encode = msgspec.json.Encoder().encode
 
 def build(shown: Shown, *, with_docs: bool) -> FastAPI:
     """The application. Failures, hot routes, models, health, metrics, documentation."""
-    app = FastAPI(
-        title="Gatemill",
-        version=VERSION,
-        description=describe.INTRODUCTION,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        strict_content_type=False,  # curl and some SDKs leave the content type out
-    )
+    app = Application("Gatemill", VERSION, describe.INTRODUCTION)
     _add_failures(app, shown)
     _add_hot(app, shown)
     for room in (serving, registry, experiments, features, recordings, knowledge):
@@ -123,8 +118,8 @@ def _add_hot(app: FastAPI, shown: Shown) -> None:
                 path, handler(operation), methods=["POST"], **describe.route(operation)
             )
         else:
-            # Another way to a described route: Starlette's own is enough, and a tenth of the size.
-            app.add_route(path, handler(operation), methods=["POST"], include_in_schema=False)
+            # Another way to a described route.
+            app.add_api_route(path, handler(operation), methods=["POST"], include_in_schema=False)
 
 
 def _add_models(app: FastAPI, shown: Shown) -> None:

@@ -14,8 +14,10 @@ import pkgutil
 import re
 import sys
 import zlib
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -26,7 +28,6 @@ from gatemill.jobs import kinds as builtin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import ModuleType
 
     from gatemill.jobs.context import Context
 
@@ -65,7 +66,7 @@ class Kinds:
         found: dict[str, Any] = {}
         origin: dict[str, str] = {}
         for source, module in modules:
-            wrong = list(_wrong(module))
+            wrong = _faults(module) if isinstance(module, ModuleType) else tuple(_wrong(module))
             if wrong:
                 raise StartRefused(f"The job kind {source} does not fit: {'; '.join(wrong)}.")
             name = module.NAME
@@ -85,7 +86,7 @@ class Kinds:
         StartRefused.
         """
         modules = [(name, importlib.import_module(name)) for name in _builtin()]
-        modules += [(each.module, _imported(each.module)) for each in entry_points(group=GROUP)]
+        modules += [(name, _imported(name)) for name in _offered(tuple(sys.path))]
         modules += [(each, _named(each)) for each in extra]
         return cls(modules)
 
@@ -112,6 +113,12 @@ def is_hidden(kind: Any) -> bool:
 
 def _builtin() -> list[str]:
     return [f"{builtin.__name__}.{found.name}" for found in pkgutil.iter_modules(builtin.__path__)]
+
+
+@cache
+def _offered(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Modules that the packages on a search path offer; none is installed while we run."""
+    return tuple(each.module for each in entry_points(group=GROUP))
 
 
 def _named(name: str) -> ModuleType:
@@ -147,6 +154,11 @@ def _imported_file(path: Path) -> ModuleType:
 
 
 # --- What is wrong with one --------------------------------------------------------------------------
+
+
+@cache
+def _faults(module: ModuleType) -> tuple[str, ...]:
+    return tuple(_wrong(module))
 
 
 def _wrong(module: Any) -> Iterator[str]:

@@ -114,6 +114,11 @@ def load(room: str) -> dict[str, Query]:
 
 def migrations() -> list[Migration]:
     """All migrations in the order of their numbers, which start at 1 and have no gaps."""
+    return list(_migrations())
+
+
+@cache
+def _migrations() -> tuple[Migration, ...]:
     found = []
     for path in sorted((_FOLDER / "migrations").glob("*.sql")):
         number, _, name = path.stem.partition("_")
@@ -122,7 +127,7 @@ def migrations() -> list[Migration]:
         statements = tuple(part.strip() for part in bare.split(";\n") if part.strip())
         found.append(Migration(int(number), name, statements))
     assert [each.version for each in found] == list(range(1, len(found) + 1))
-    return found
+    return tuple(found)
 
 
 def literal(name: str, text: str) -> Query:
