@@ -6,8 +6,9 @@ import os
 
 from hypothesis import settings
 
-# A busy machine is no failure; what is wrong is wrong without a clock.
-settings.register_profile("gatemill", deadline=None, print_blob=True)
+# A busy machine is no failure; what is wrong is wrong without a clock. Each run draws other examples.
+EXAMPLES = int(os.environ.get("GATEMILL_TEST_EXAMPLES", "50"))
+settings.register_profile("gatemill", deadline=None, print_blob=True, max_examples=EXAMPLES)
 settings.load_profile("gatemill")
 
 

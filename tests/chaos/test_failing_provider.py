@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gatemill.fake_provider.server import FakeProvider
 
 CALLERS = 50
-REQUESTS = 2000
+REQUESTS = int(os.environ.get("GATEMILL_TEST_REQUESTS", "800"))  # 2,000 in docs/guides/prove-it.md
 WORDS = 40
 # The failing provider has short timeouts, so that a hanging one costs no minutes. The good one has
 # none of them: a machine that stands still for a moment is no failure.
@@ -73,7 +74,7 @@ def _is_right(told: Told, number: int) -> bool:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_healthy_second_target_answers_all_2000_requests(
+async def test_a_healthy_second_target_answers_all_requests(
     tmp_path: Path, fake: FakeProvider, say: Callable[[str], None], mode: str
 ):
     # Where the mode is one of streams only, complete answers are right ones.
