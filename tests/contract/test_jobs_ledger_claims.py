@@ -166,7 +166,7 @@ async def test_no_more_run_than_the_queue_may_over_all_processes(here, hands):
                 done.add(each.job.id)
 
     await asyncio.gather(*map(work, hands))
-    assert max(seen) == 5
+    assert 3 < max(seen) <= 5
 
 
 async def test_no_minute_sees_more_starts_than_the_queue_may(here, hands):
