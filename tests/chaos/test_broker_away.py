@@ -46,7 +46,8 @@ def check(place: Joined, since_s: float, say) -> None:
 
 
 @pytest.mark.parametrize(
-    "engine", ["redis", "rabbitmq", "celery-redis", *(["celery-rabbitmq"] if THOROUGH else [])]
+    "engine",
+    ["redis", *(["rabbitmq", "celery-redis", "celery-rabbitmq"] if THOROUGH else [])],
 )
 def test_all_messages_and_queues_are_deleted(tmp_path, engine, say):
     with joined(tmp_path, engine) as place:
