@@ -45,7 +45,7 @@ def diverse(
     nearest one already chosen. An id without a vector is near to nothing. Source: Carbonell and
     Goldstein (SIGIR 1998).
     """
-    import numpy as np  # noqa: PLC0415  only who asks for it pays for it
+    import numpy as np
 
     if not ids:
         return []

@@ -7,6 +7,7 @@ that a model learns from what could be known at the time and from nothing later.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -185,7 +186,7 @@ class Features:
 
         for first in range(0, len(asked), _READ_ROWS):
             some = asked[first : first + _READ_ROWS]
-            found |= await self._patient.run(lambda db, some=some: _at(db, some, moments))  # type: ignore[misc]
+            found |= await self._patient.run(partial(_at, asked=some, moments=moments))
         return found
 
     # --- What requests were given ------------------------------------------------------------------

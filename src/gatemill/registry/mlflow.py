@@ -202,8 +202,7 @@ class Mlflow:
         headers = {"accept": "*/*"}
         if self._server.token:
             headers["authorization"] = f"Bearer {self._server.token}"
-        # The scheme is http or https: settings check it.
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310
+        request = urllib.request.Request(url, headers=headers)
         try:
             return _opener.open(request, timeout=self._server.timeout_s)
         except urllib.error.HTTPError as error:

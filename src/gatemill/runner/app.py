@@ -265,7 +265,7 @@ def _figures(settings: Settings, site: Site) -> dict[str, Any]:
 def _with_torch(settings: Settings) -> Site:
     # Imported here, where torch is needed: nothing above this line has ever heard of it.
     try:
-        from gatemill.runner.model import load  # noqa: PLC0415
+        from gatemill.runner.model import load
     except ImportError as error:
         raise CannotLoad(f"{error.name} is missing: pip install 'gatemill[torch]'") from error
     return load(settings)

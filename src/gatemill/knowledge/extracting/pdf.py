@@ -24,8 +24,8 @@ INSTALL = "pip install 'gatemill[pdf]'"
 def read(data: bytes, limits: Limits) -> str:
     """The text of all pages, an empty line between them. Raises UnreadableError."""
     try:
-        import pypdf  # noqa: PLC0415  an extra, and slow to load
-        from pypdf.errors import PyPdfError  # noqa: PLC0415
+        import pypdf
+        from pypdf.errors import PyPdfError
     except ModuleNotFoundError:
         raise UnreadableError(UNSUPPORTED, f"PDF needs another package: {INSTALL}") from None
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)

@@ -62,7 +62,7 @@ class Matrices:
         self, database: Database, scope: Scope, revision: int, vector: bytes, k: int
     ) -> Found:
         """The `k` nearest vectors of a store as it was at `revision`, or later."""
-        import numpy as np  # noqa: PLC0415  a gateway without stores never pays for it
+        import numpy as np
 
         asked = np.frombuffer(vector, "<f4")
         best: Found = []
@@ -105,7 +105,7 @@ class Matrices:
 
 
 def _read(database: Database, scope: Scope) -> Iterator[_Block]:
-    import numpy as np  # noqa: PLC0415  see above
+    import numpy as np
 
     wanted = {
         "store_id": scope.store_id,
@@ -127,7 +127,7 @@ def _read(database: Database, scope: Scope) -> Iterator[_Block]:
 
 
 def _joined(blocks: list[_Block], dimensions: int) -> _Block:
-    import numpy as np  # noqa: PLC0415  see above
+    import numpy as np
 
     if not blocks:
         nothing = np.zeros(0, np.int64)
@@ -140,7 +140,7 @@ def _joined(blocks: list[_Block], dimensions: int) -> _Block:
 
 
 def _nearest(block: _Block, asked: np.ndarray, allowed: tuple[int, ...] | None, k: int) -> Found:
-    import numpy as np  # noqa: PLC0415  see above
+    import numpy as np
 
     cosines = block.vectors @ asked  # [chunks] float32
     numbers = block.numbers

@@ -131,7 +131,7 @@ class Search:
         self, database: Database, store: Store, chunk_ids: Sequence[str]
     ) -> dict[str, np.ndarray]:
         """Vectors of chunks by their ids; those that have none are left out."""
-        import numpy as np  # noqa: PLC0415  only who asks for it pays for it
+        import numpy as np
 
         found = self._engine.vectors(database, _within(store), _numbers(chunk_ids))
         return {_id(row["number"]): np.frombuffer(bytes(row["vector"]), "<f4") for row in found}
