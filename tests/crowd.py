@@ -62,5 +62,5 @@ async def crowd(
 async def until(is_true: Callable[[], bool], within_s: float) -> None:
     """It is true. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
-        while not is_true():  # noqa: ASYNC110 - what is looked at tells nobody when it changes
+        while not is_true():
             await asyncio.sleep(0.002)

@@ -13,7 +13,7 @@ from gatemill.core.version import VERSION
 if TYPE_CHECKING:
     from gatemill.core import errors
     from gatemill.library import Answer, ConfigErrors, Inside
-    from gatemill.library import open_house as open  # noqa: A004 - the public name; nothing here opens a file
+    from gatemill.library import open_house as open
 
 __all__ = ["Answer", "ConfigErrors", "Inside", "__version__", "errors", "open"]
 

@@ -115,7 +115,7 @@ async def test_after_a_kill_what_was_answered_is_settled_and_the_rest_within_a_m
         assert min(row.cost_microusd or 0 for row in rows if row.unsettled) > CALL_MICROUSD
         clock.advance(SETTLED_S)
         async with asyncio.timeout(PATIENCE_S):
-            while any(row.unsettled for row in await ledger.recent(100)):  # noqa: ASYNC110 - a thread tells nobody
+            while any(row.unsettled for row in await ledger.recent(100)):
                 await asyncio.sleep(0.01)
         assert len(await ledger.recent(100)) == 30
     finally:

@@ -49,7 +49,7 @@ def test_it_ends_with_its_terminal_unless_it_was_told_to_ignore_that(tmp_path: P
         stdin=theirs,
         stdout=log if ignores else subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.login_tty(theirs) if not ignores else _own(theirs),  # noqa: PLW1509
+        preexec_fn=lambda: os.login_tty(theirs) if not ignores else _own(theirs),
     )
     os.close(theirs)
     log.close()

@@ -66,7 +66,10 @@ class Door(Struct):
     def job(self) -> str:
         """The id of a job that has succeeded."""
         job_id = self.ask("POST", "/v1/jobs", {"kind": "chat.completion", "args": CHAT})["id"]
-        done = lambda: self.ask("GET", f"/v1/jobs/{job_id}")["state"] == "succeeded"  # noqa: E731
+
+        def done() -> bool:
+            return self.ask("GET", f"/v1/jobs/{job_id}")["state"] == "succeeded"
+
         until(done, START_S, "the job has succeeded")
         return job_id
 

@@ -17,8 +17,8 @@ entity_key_serialization_version: 3
 
 def serve(folder: Path, port: int) -> None:
     """u1 is gold, u2 has no tier, others are not known."""
-    import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    from feast import (  # type: ignore[import-not-found, unused-ignore]
+    import pandas as pd
+    from feast import (
         Entity,
         FeatureStore,
         FeatureView,
@@ -26,7 +26,7 @@ def serve(folder: Path, port: int) -> None:
         FileSource,
         ValueType,
     )
-    from feast.types import (  # type: ignore[import-not-found, unused-ignore]
+    from feast.types import (
         Bool,
         Float64,
         String,

@@ -32,21 +32,16 @@ class Application(FastAPI):
         )
         self._told: list[tuple[str, Callable[..., Awaitable[Response]], dict[str, Any]]] = []
 
-    def add_api_route(  # type: ignore[override]  # the few options that our routes have
-        self,
-        path: str,
-        endpoint: Callable[..., Awaitable[Response]],
-        *,
-        methods: Sequence[str],
-        include_in_schema: bool = True,
-        **about: Any,
+    def add_api_route(
+        self, path: str, endpoint: Callable[..., Awaitable[Response]], **about: Any
     ) -> None:
-        """Requests to `path` are answered by `endpoint`; `about` is for the description."""
-        route = Route(path, _plain(endpoint), methods=list(methods), include_in_schema=False)
+        """Requests to `path` are answered by `endpoint`; of `about`, only `methods` counts for that."""
+        methods: list[str] = about["methods"]
+        route = Route(path, _plain(endpoint), methods=methods, include_in_schema=False)
         route.methods = set(methods)  # Starlette would add HEAD
         self.router.routes.append(route)
-        if include_in_schema:
-            self._told.append((path, endpoint, {"methods": list(methods), **about}))
+        if about.pop("include_in_schema", True):
+            self._told.append((path, endpoint, about))
 
     @property
     def told(self) -> Sequence[tuple[str, frozenset[str]]]:

@@ -137,7 +137,7 @@ class Ledger:
 
     # --- Keys -----------------------------------------------------------------------------------
 
-    async def create_key(  # noqa: PLR0913 - all that a key is
+    async def create_key(
         self,
         name: str,
         models: Sequence[str] = ("*",),
@@ -165,7 +165,7 @@ class Ledger:
         pepper, now_s = self._upkeep.pepper, self._clock.unix_s()
         return await self._change(lambda db: keys.rotate(db, pepper, key_id, grace_s, now_s, actor))
 
-    async def update_key(  # noqa: PLR0913 - all that can change
+    async def update_key(
         self,
         key_id: str,
         *,

@@ -57,7 +57,7 @@ def _trace(torch: Any, model: Any, tokenizer: Any, wanted: tuple[Path, str]) -> 
     sample = tokenizer("a text to follow", "another", return_tensors="pt")
     inputs = [name for name in _INPUTS if name in sample]
 
-    class Plain(torch.nn.Module):  # type: ignore[misc]  # without types of its own
+    class Plain(torch.nn.Module):
         """The one output, for inputs in their order."""
 
         def __init__(self) -> None:

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     told = json.loads(line)
     command = told["argv"]
     try:
-        child = subprocess.Popen(  # noqa: S603 - the command is the configuration's, no shell reads it
+        child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,  # stays open as long as we live
             stdout=subprocess.PIPE,
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
             env=harmless(os.environ) | told["variables"],
             process_group=0,
             # This process has one thread when it forks, so what runs between fork and exec is safe.
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - see above
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
     except OSError as error:
         _say(f"cannot run {command[0]!r}: {error.strerror}")

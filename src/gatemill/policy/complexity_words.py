@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - letters of other languages look like those of English
 """Words by which a prompt asks for thought, or for little of it, in eleven languages.
 
 Rule: stems of the vocabulary of tasks, not of topics. A stem begins a word; those in Chinese,

@@ -121,7 +121,7 @@ def _of_text(work: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 @pass_context
-def _default(context: Context, value: Any, default: Any = "", boolean: bool = False) -> Any:  # noqa: FBT001, FBT002 - Jinja's own order
+def _default(context: Context, value: Any, default: Any = "", boolean: bool = False) -> Any:
     _budget(context).take(1)
     is_there = not isinstance(value, StrictUndefined) and (value or not boolean)
     return value if is_there else default
