@@ -1,0 +1,1 @@
+"""What must not pass: one file, one guard; pure."""
