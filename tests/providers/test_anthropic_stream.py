@@ -143,6 +143,7 @@ def test_an_end_without_a_reason_is_a_regular_end():
 
     assert last["choices"][0]["finish_reason"] == "stop"
     assert reader.finished
+    assert reader.is_over
 
 
 @pytest.mark.parametrize(

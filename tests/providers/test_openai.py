@@ -81,6 +81,23 @@ def test_an_answer_is_decoded_with_its_usage():
         openai.decode(b"<html>", call)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"choices":["x"]}',
+        b'{"choices":[{"message":"x"}]}',
+        b'{"choices":[{"message":{"tool_calls":"x"}}]}',
+        b'{"choices":[{"message":{"tool_calls":[{"function":{"arguments":{"a":1}}}]}}]}',
+        b'{"choices":[{"message":{},"finish_reason":7}]}',
+        b'{"choices":[{"message":{"thinking_blocks":1.5}}]}',
+        b'{"choices":[],"x":1e999}',
+    ],
+)
+def test_an_answer_that_cannot_be_translated_is_a_bad_reply(answer):
+    with pytest.raises(UpstreamBadReply):
+        openai.decode(answer, call_for(chat, {"model": "m", "messages": HI}))
+
+
 # --- Refusals ------------------------------------------------------------------------------------
 
 
@@ -169,3 +186,91 @@ def test_the_reader_keeps_chunks_and_takes_usage_out():
     assert not reader.finished
     assert reader.read("", b" [DONE] ") == ()
     assert reader.finished
+
+
+def called(*pieces: dict, choice: int = 0) -> list[dict]:
+    """The tool calls that the reader makes of chunks with one piece each, as a client joins them."""
+    reader = openai.reader(call_for(chat, {"model": "m", "messages": HI}))
+    made: dict[int, dict] = {}
+    for each in pieces:
+        said = {"choices": [{"index": choice, "delta": {"tool_calls": [each]}}]}
+        (read,) = reader.read("", msgspec.json.encode(said))
+        (piece,) = read["choices"][0]["delta"]["tool_calls"]
+        one = made.setdefault(piece["index"], {"id": "", "name": "", "arguments": ""})
+        one["id"] = one["id"] or piece.get("id") or ""
+        one["name"] = one["name"] or piece["function"].get("name") or ""
+        one["arguments"] += piece["function"].get("arguments") or ""
+    return [made[index] for index in sorted(made)]
+
+
+def call_piece(arguments: str, id_: str | None = None, name: str | None = None, **more) -> dict:
+    return {**more, "id": id_, "function": {"name": name, "arguments": arguments}}
+
+
+PARIS, ROME = '{"city":"Paris"}', '{"city":"Rome"}'
+
+
+@pytest.mark.parametrize("index", [{"index": 0}, {"index": None}, {}])
+def test_parallel_calls_that_share_an_index_stay_apart_by_their_ids(index):
+    # Gemini's compatible API, seen 2026-11: each call comes whole, and all have the index 0 or none.
+    found = called(
+        call_piece(PARIS, "call_1", "weather", **index),
+        call_piece(ROME, "call_2", "weather", **index),
+    )
+    assert found == [
+        {"id": "call_1", "name": "weather", "arguments": PARIS},
+        {"id": "call_2", "name": "weather", "arguments": ROME},
+    ]
+
+
+def test_pieces_of_calls_that_alternate_go_to_their_own():
+    found = called(
+        call_piece("", "call_1", "weather", index=0),
+        call_piece("", "call_2", "weather", index=1),
+        call_piece(PARIS[:5], index=0),
+        call_piece(ROME[:7], index=1),
+        call_piece(PARIS[5:], index=0),
+        call_piece(ROME[7:], index=1),
+    )
+    assert [each["arguments"] for each in found] == [PARIS, ROME]
+
+
+@pytest.mark.parametrize(
+    ("id_", "name"), [("call_1", "weather"), ("call_9", None), ("", "weather")]
+)
+def test_a_piece_that_repeats_its_name_or_has_an_id_of_its_own_belongs_to_its_call(id_, name):
+    found = called(
+        call_piece(PARIS[:5], "call_1", "weather", index=0),
+        call_piece(PARIS[5:], id_, name, index=0),
+    )
+    assert found == [{"id": "call_1", "name": "weather", "arguments": PARIS}]
+
+
+def test_a_new_call_takes_no_index_that_another_has():
+    found = called(
+        call_piece(PARIS, "call_1", "weather", index=0),
+        call_piece("", "call_2", "weather", index=1),
+        call_piece(PARIS, "call_3", "weather", index=0),
+        call_piece(ROME, index=1),
+    )
+    assert [each["id"] for each in found] == ["call_1", "call_2", "call_3"]
+    assert [each["arguments"] for each in found] == [PARIS, ROME, PARIS]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        "x",
+        ["x"],
+        {"index": 0},
+        [{"index": "first"}],
+        [{"function": 5}],
+        [{"function": {"arguments": {"city": "Paris"}}}],
+        [{"id": 7}],
+    ],
+)
+def test_tool_calls_that_are_none_are_a_bad_reply(calls):
+    reader = openai.reader(call_for(chat, {"model": "m", "messages": HI}))
+    said = {"choices": [{"index": 0, "delta": {"tool_calls": calls}}]}
+    with pytest.raises(UpstreamBadReply):
+        reader.read("", msgspec.json.encode(said))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import heavy
 from gatemill.core.errors import InvalidJson, InvalidValue, JsonTooDeep, RequestTooLarge
 from gatemill.wire.body import CONTAINERS_MAX, check, check_depth
 
@@ -64,10 +65,10 @@ def test_hostile_bodies_take_no_longer_than_reading_them():
     comb = b"[" + b",".join([b"[" * 60 + b"]" * 60] * 4_000) + b"]"
     escapes = b'["' + b'\\"' * 2_000_000 + b'"' + b",[]" * 70 + b"]"
     quotes = b"[" + b'"",' * 1_000_000 + b"[]" * 1 + b"]"
-    began_s = time.process_time()
+    began_s = time.thread_time()
     for body in (comb, escapes, quotes):
         check_depth(body, 64)
-    assert time.process_time() - began_s < 1
+    assert time.thread_time() - began_s < 1
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b'"\xc3', b'{"a":"\xed\xa0\x80"}'])
@@ -95,7 +96,8 @@ def test_a_null_character_is_refused_with_its_place(body, param):
 @pytest.mark.parametrize("opened", [b"[", b'{"a":'])
 def test_a_null_character_at_any_depth_is_refused(opened):
     closed = b"]" if opened == b"[" else b"}"
-    for levels in (*range(500, 1010), 5_000, 50_000):
+    step = 1 if heavy.is_wanted() else 3  # where the decoder's own limit lies depends on the stack
+    for levels in (*range(500, 1010, step), 5_000, 50_000):
         with pytest.raises(InvalidValue):
             check(opened * levels + rb'"\u0000"' + closed * levels)
 

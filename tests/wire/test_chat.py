@@ -36,6 +36,8 @@ def test_a_head_says_what_the_gateway_acts_upon():
         model="m", stream=True, wants_usage=True, output_max=5, choices=3
     )
     assert head(max_tokens=5, max_completion_tokens=7).output_max == 7
+    # Vendors differ in which of the two they obey, so the larger one has to be paid for.
+    assert head(max_tokens=7, max_completion_tokens=5).output_max == 7
     assert head(stream=None, stream_options=None, n=None, max_tokens=None) == head()
 
 

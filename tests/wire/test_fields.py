@@ -141,13 +141,21 @@ COUNTS = st.integers(0, 1000) | st.none()
 
 
 @given(
-    st.integers(0, 1000), st.integers(0, 1000), st.tuples(*[COUNTS] * 3), st.tuples(*[COUNTS] * 2)
+    st.integers(0, 1000),
+    st.integers(0, 1000),
+    st.tuples(*[COUNTS] * 3),
+    st.tuples(*[COUNTS] * 2),
+    st.integers(0, 3000),
 )
-def test_buckets_are_disjoint_and_never_negative(prompt, completion, of_prompt, of_completion):
+def test_buckets_are_disjoint_and_never_negative(
+    prompt, completion, of_prompt, of_completion, total
+):
     usage = fields.buckets(
-        prompt, completion, PromptDetails(*of_prompt), CompletionDetails(*of_completion)
+        prompt, completion, PromptDetails(*of_prompt), CompletionDetails(*of_completion), total
     )
-    assert (usage.prompt, usage.completion) == (prompt, completion)
+    assert usage.prompt + usage.completion == max(prompt + completion, total)
+    assert usage.prompt >= prompt
+    assert usage.completion >= completion
     assert min(msgspec.structs.astuple(usage)) >= 0
 
 
@@ -156,7 +164,59 @@ def test_usage_survives_the_way_there_and_back():
     said = fields.openai_usage(usage)
     assert said["total_tokens"] == 28
     assert fields.from_openai_usage(msgspec.convert(said, OpenAIUsage)) == usage
-    assert fields.buckets(3, 2, None, None) == Usage(input=3, output=2)
+    assert fields.buckets(3, 2, None, None, 0) == Usage(input=3, output=2)
+
+
+def said(**counts) -> Usage | None:
+    return fields.from_openai_usage(msgspec.convert(counts, OpenAIUsage))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "total", "thought", "usage"),
+    [
+        # Gemini: thoughts are in the total alone.
+        (20, 151, 553, None, Usage(input=20, output=151, reasoning=382)),
+        # xAI: they are told as well, and stand beside the answer.
+        (12, 1, 399, 386, Usage(input=12, output=1, reasoning=386)),
+        (21, 0, 81, 60, Usage(input=21, reasoning=60)),
+        # OpenAI: they are in the answer, and the sum is right.
+        (12, 400, 412, 386, Usage(input=12, output=14, reasoning=386)),
+        # A total that is too small, or not said, says nothing.
+        (12, 400, 5, 386, Usage(input=12, output=14, reasoning=386)),
+        (12, 400, None, None, Usage(input=12, output=400)),
+    ],
+)
+def test_what_only_the_total_holds_was_thought_and_is_counted(
+    prompt, completion, total, thought, usage
+):
+    details = (
+        {} if thought is None else {"completion_tokens_details": {"reasoning_tokens": thought}}
+    )
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+    assert said(**counts, **details) == usage
+
+
+def test_a_total_alone_is_the_prompts():
+    assert said(total_tokens=12) == Usage(input=12)
+
+
+def test_cached_tokens_that_only_the_total_holds_are_the_prompts():
+    read = said(
+        prompt_tokens=10,
+        completion_tokens=5,
+        total_tokens=105,
+        prompt_tokens_details={"cached_tokens": 90},
+    )
+    assert read == Usage(input=10, cache_read=90, output=5)
+
+
+def test_counts_that_are_null_are_not_told_and_the_answer_is_good():
+    assert said(prompt_tokens=5, completion_tokens=None, total_tokens=None) == Usage(input=5)
+
+
+def test_a_usage_object_without_a_token_tells_nothing():
+    assert said() is None
+    assert said(prompt_tokens=0, completion_tokens=0, total_tokens=0) is None
 
 
 @pytest.mark.parametrize(

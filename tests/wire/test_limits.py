@@ -134,7 +134,7 @@ def test_words_that_are_no_budget_are_refused(text):
 def test_a_line_says_all_limits():
     budgets = (Budget("day", 500_000), Budget("total", 20_000_000, hard=False))
     found = Limits(60, 1000, 5000, 3, budgets)
-    expected = "60 rpm, 1000 rpd, 5000 tpm, 3 at once, $0.5/day, $20/total (soft)"
+    expected = "60 rpm, 1000 rpd, 5000 tpm, 3 at once, $0.50/day, $20/total (soft)"
     assert limits.words(found) == expected
     assert limits.words(UNLIMITED) == ""
     assert limits.words(Limits(budgets=(Budget("day", 0),))) == "$0/day"

@@ -56,6 +56,15 @@ def test_an_answer_without_any_block_is_complete():
     assert one.finish() == b""
 
 
+def test_a_stream_is_over_with_message_stop():
+    one = relay()
+    end = STREAM.index(b"event: message_stop")
+    one.feed(STREAM[:end])
+    assert not one.is_over
+    one.feed(STREAM[end:])
+    assert one.is_over
+
+
 def test_a_stream_without_message_stop_was_interrupted():
     one = relay()
     one.feed(STREAM[: STREAM.index(b"event: message_stop")])
@@ -86,6 +95,36 @@ def test_a_failure_inside_the_stream_is_raised_without_its_words(event, kind):
 
     assert type(caught.value) is kind
     assert "secret" not in caught.value.message
+
+
+def spoken(text: str) -> bytes:
+    return (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":'
+        b'{"type":"text_delta","text":"%b"}}\n\n' % text.encode()
+    )
+
+
+OVERLOADED = b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n'
+
+
+@given(st.lists(st.integers(0, 1000), max_size=5))
+def test_what_came_before_a_failure_leaves_first_however_it_is_cut(cuts):
+    said = START + spoken("Hello") + spoken("world")
+    stream = said + OVERLOADED + spoken("never")
+    edges = sorted({0, len(stream), *(at for at in cuts if at < len(stream))})
+    one, out = relay(), b""
+    with pytest.raises(UpstreamOverloaded):
+        for a, b in itertools.pairwise(edges):
+            out += one.feed(stream[a:b])
+        one.finish()
+    assert out == said
+    assert one.usage == Usage(input=25, cache_write=3, cache_read=40, output=1)
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\n\n"])
+def test_more_blank_lines_than_one_between_events_change_nothing(blank):
+    one, parts = relay(), [START + blank, blank + spoken("Hello") + blank, STREAM[len(START) :]]
+    assert b"".join(map(one.feed, parts)) + one.finish() == b"".join(parts)
 
 
 def test_an_error_word_inside_content_is_only_text():

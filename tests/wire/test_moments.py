@@ -32,7 +32,9 @@ def test_a_moment_is_read(text, unix_s):
     assert moment_s(text, NOW_S, "since") == unix_s
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "7y", "-1d", "2026-13-01", "1d1h", "\u0667d"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "7y", "6M", "-1d", "2026-13-01", "1d1h", "\u0667d"]
+)
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(InvalidValue, match="since") as refusal:
         moment_s(text, NOW_S, "since")

@@ -89,6 +89,14 @@ def test_a_forgotten_end_mark_is_added():
     assert passed([HELLO + STOP], strip=True)[0] == HELLO + STOP + DONE
 
 
+def test_a_stream_is_over_with_its_end_mark_and_not_before():
+    passage = ChatPassage(strip_usage=True)
+    passage.feed(HELLO + STOP + USAGE)
+    assert not passage.is_over
+    passage.feed(DONE)
+    assert passage.is_over
+
+
 def test_usage_alone_says_that_the_stream_is_complete():
     assert passed([HELLO + USAGE], strip=True)[0] == HELLO + DONE
 

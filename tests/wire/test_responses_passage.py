@@ -60,11 +60,26 @@ def test_a_whole_stream_passes_as_it_came_with_its_usage():
     assert passed([WHOLE]) == (WHOLE, Usage(input=9, output=3, reasoning=2), None)
 
 
+@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete"])
+def test_a_stream_is_over_with_the_event_that_ends_the_response(kind):
+    passage = ResponsesPassage()
+    passage.feed(CREATED + DELTA)
+    assert not passage.is_over
+    passage.feed(event(kind, response=RESPONSE))
+    assert passage.is_over
+
+
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=8))
 def test_any_cut_gives_the_same_bytes(cuts):
     edges = [0, *sorted(cuts), len(WHOLE)]
     parts = [WHOLE[a:b] for a, b in pairwise(edges)]
     assert passed(parts) == passed([WHOLE])
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\n\n", b"\n\n\n"])
+def test_more_blank_lines_than_one_between_events_change_nothing(blank):
+    parts = [CREATED + blank, ITEM + DELTA, blank + COMPLETED + blank]
+    assert passed(parts) == (b"".join(parts), Usage(input=9, output=3, reasoning=2), None)
 
 
 BROKEN = CREATED + DELTA + failed("server_error")

@@ -44,6 +44,17 @@ def test_an_event_leaves_at_the_cr_that_ends_it_and_its_lf_is_swallowed():
     assert cutter.feed(b"\ndata: y\n\n") == b"data: y\n\n"
 
 
+@given(st.lists(st.integers(0, 10_000)))
+def test_a_byte_order_mark_before_the_first_event_alone_is_no_part_of_it(places):
+    mark = b"\xef\xbb\xbf"
+    assert passed(cut(mark + EVENTS + mark + EVENTS, places)) == EVENTS + mark + EVENTS
+
+
+def test_an_event_ends_behind_its_blank_line_and_more_of_them_are_nothing():
+    block = b"data: 1\n\n\n\n\n"
+    assert [sse.end_of(block, at) for at in (0, 9, 11)] == [9, 11, 12]
+
+
 def test_an_event_above_the_limit_is_refused():
     cutter = sse.Cutter()
     with pytest.raises(UpstreamBadReply):

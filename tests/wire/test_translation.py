@@ -11,7 +11,7 @@ from calls import call_for
 from cuts import cut
 from gatemill.core.errors import UpstreamBadReply, UpstreamError, UpstreamInterrupted
 from gatemill.providers import openai
-from gatemill.wire import chat, sse
+from gatemill.wire import chat, responses, sse
 from gatemill.wire.translation import Translation
 from playbook import DONE, HELLO, ROLE, STOP, USAGE, delta, event
 
@@ -63,6 +63,14 @@ def test_a_finish_without_content_begins_a_stream():
     assert made.started
 
 
+def test_a_stream_is_over_with_its_end_mark_because_usage_may_follow_the_finish():
+    made = translation()
+    made.feed(HELLO + STOP)
+    assert not made.is_over
+    made.feed(DONE)
+    assert made.is_over
+
+
 def test_a_stream_without_its_end_is_an_interruption():
     with pytest.raises(UpstreamInterrupted):
         translated([HELLO])
@@ -92,6 +100,11 @@ def test_vendors_chunks_without_a_delta_pass(chunk):
         event(choices="x"),
         event(choices=[5]),
         event(choices=[{"delta": 5}]),
+        event(choices=[{"index": [1], "delta": {}}]),
+        event(choices=[{"index": -1, "delta": {}}]),
+        event(choices=[{"delta": {}, "finish_reason": ["stop"]}]),
+        event(choices=[{"delta": {"thinking_blocks": ["x"]}}]),
+        event(choices=[{"delta": {}, "logprobs": {"content": [{"top_logprobs": 1}]}}]),
         event(choices=[], usage={"prompt_tokens": "many"}),
         event(choices=[], usage=7),
     ],
@@ -117,3 +130,11 @@ def test_what_came_before_a_failure_leaves_first_however_it_is_cut(places):
     assert out.count(b"data: ") == 2
     with pytest.raises(UpstreamError):
         stream.finish()
+
+
+def test_a_token_whose_alternatives_are_null_has_none():
+    call = call_for(responses, {"model": "m", "input": "x", "stream": True})
+    made = Translation(openai.reader(call), responses.writer(call))
+    token = {"token": "a", "logprob": -1.0, "bytes": None, "top_logprobs": None}
+    said = {"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [token]}}
+    assert b'"top_logprobs":[]' in made.feed(event(choices=[said])) + made.feed(STOP + DONE)

@@ -135,7 +135,7 @@ def _chat(body: bytes, now_s: float) -> Incoming | tuple[bytes, ...]:
     if text_bytes * frame.choices > ANSWER_BYTES_MAX:
         raise InvalidValue("The answer would exceed 16 MiB. Lower `n` or send less.", param="n")
     used = Usage(
-        input=tokens.estimate_prompt(fields.decode_object(body)),
+        input=tokens.estimate_prompt(fields.read_object(body)),
         output=tokens.estimate(text_bytes) * frame.choices,
     )
     if asked.stream:

@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from gatemill.core.call import Call, Target, Usage
     from gatemill.core.ports import Json
 
-NATIVE = frozenset(("chat", "completions", "embeddings", "responses"))
+NATIVE = frozenset(("chat", "completions", "embeddings", "responses", "moderations"))
 HUB = "chat"
 
 _PATHS = {
     "chat": "/chat/completions",
     "completions": "/completions",
     "embeddings": "/embeddings",
+    "moderations": "/moderations",
     "responses": "/responses",
     "rerank": "/rerank",  # Cohere's and Jina's, which vLLM and others serve too
     "predict": "/predict",  # ours
@@ -81,10 +82,56 @@ def encode(chat_request: Json, call: Call, target: Target) -> tuple[bytes, tuple
     return fields.encode(body), dropped
 
 
+class _Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct):
+    id: str | None = None
+    index: fields.Count | None = None  # in a stream
+    function: _Function | None = None
+
+
+class _Said(Struct):
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+    thinking_blocks: list[dict[str, Any]] | None = None
+
+
+class _Token(Struct):
+    top_logprobs: list[dict[str, Any]] | None = None
+
+
+class _Logprobs(Struct):
+    content: list[_Token] | None = None
+
+
+class _Choice(Struct):
+    index: fields.Count | None = None
+    message: _Said | None = None
+    delta: _Said | None = None  # some vendors leave it out, or send null, at the end
+    logprobs: _Logprobs | None = None
+    finish_reason: str | None = None
+
+
+class _Answer(Struct):
+    """What translations rely on."""
+
+    choices: list[_Choice]
+
+
+_check = msgspec.json.Decoder(_Answer).decode
+
+
 def decode(body: bytes, call: Call) -> tuple[Json, Usage | None]:
     """The answer as it came. Raises UpstreamBadReply."""
     usage = chat.usage(body)
-    return fields.decode_object(body), usage
+    try:
+        _check(body)
+        return fields.decode_object(body), usage
+    except msgspec.ValidationError:
+        raise UpstreamBadReply("The provider's answer is not what its API defines.") from None
 
 
 def reader(call: Call) -> OpenAIReader:
@@ -97,12 +144,13 @@ class OpenAIReader:
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
-        self.finished = False
+        self.finished = self.is_over = False
+        self._calls: dict[int, _Calls] = {}  # by choice
 
     def read(self, event: str, data: bytes) -> Sequence[Json]:
-        """One chunk, or none for the end mark and the usage chunk."""
+        """One chunk, or none for the end mark and the usage chunk. Raises UpstreamBadReply."""
         if data.strip() == b"[DONE]":
-            self.finished = True
+            self.finished = self.is_over = True
             return ()
         try:
             chunk: Any = msgspec.json.decode(data)
@@ -113,25 +161,56 @@ class OpenAIReader:
         if chunk.get("error"):
             raise in_band_failure(fields.encode(chunk["error"]))
         if used := chunk.pop("usage", None):
-            self.usage = _usage_of(used)
-        if not chunk.get("choices"):
+            self.usage = _usage_of(used) or self.usage
+        choices = chunk.get("choices")
+        if not choices:
             return ()
-        chunk["choices"] = choices = _choices_of(chunk["choices"])
-        if any(choice.get("finish_reason") for choice in choices):
-            self.finished = True
+        for read, choice in zip(_read(choices), choices, strict=True):
+            choice["delta"] = delta = choice.get("delta") or {}
+            if read.delta is not None and read.delta.tool_calls:
+                numbers = self._calls.setdefault(read.index or 0, _Calls())
+                numbers.give(read.delta.tool_calls, delta["tool_calls"])
+            if read.finish_reason:
+                self.finished = True
         return (chunk,)
 
 
-def _choices_of(said: Any) -> list[Json]:
-    """The choices, each with a delta. Some vendors leave it out, or send null, at the end."""
-    if not isinstance(said, list) or not all(
-        isinstance(choice, dict) and isinstance(choice.get("delta") or {}, dict) for choice in said
-    ):
-        raise UpstreamBadReply("The provider's stream holds a chunk that is malformed.")
-    return [{**choice, "delta": choice.get("delta") or {}} for choice in said]
+class _Calls:
+    """The tool calls of one choice, each with an index of its own.
+
+    Gemini gives all calls of a turn the index 0 (seen 2026-11), others give none.
+    """
+
+    __slots__ = ("_made", "_open")
+
+    def __init__(self) -> None:
+        # By the vendor's index: ours, and the id of the call.
+        self._open: dict[int, tuple[int, str]] = {}
+        self._made: set[int] = set()  # indices that are taken
+
+    def give(self, read: Sequence[_Call], pieces: Sequence[Json]) -> None:
+        """Each piece has its call's index; `read` is the same, checked."""
+        for place, (piece, said) in enumerate(zip(read, pieces, strict=True)):
+            theirs = place if piece.index is None else piece.index
+            ours, known = self._open.get(theirs, (-1, ""))
+            id_ = piece.id or ""
+            # Some vendors repeat id and name with every piece, or give each piece an id of its own.
+            is_named = piece.function is not None and bool(piece.function.name)
+            if ours < 0 or (known and id_ and id_ != known and is_named):
+                ours = theirs if theirs not in self._made else max(self._made) + 1
+                self._made.add(ours)
+                self._open[theirs] = ours, id_
+            said["index"] = ours
 
 
-def _usage_of(used: Any) -> Usage:
+def _read(choices: Any) -> list[_Choice]:
+    try:
+        return msgspec.convert(choices, list[_Choice])
+    except msgspec.ValidationError:
+        raise UpstreamBadReply("The provider's stream holds a chunk that is malformed.") from None
+
+
+def _usage_of(used: Any) -> Usage | None:
     try:
         return fields.from_openai_usage(msgspec.convert(used, fields.OpenAIUsage))
     except msgspec.ValidationError:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
 from gatemill.core.errors import UpstreamInterrupted
 from gatemill.wire import fields, sse
+from gatemill.wire.messages.outward import tool_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +66,7 @@ class Chunks:
         delta = choice.pop("delta", None)
         if delta is not None:
             merge(known.setdefault("message", {}), delta)
-        del choice["index"]
+        choice.pop("index", None)
         merge(known, choice)
 
     def whole(self) -> Json:
@@ -130,7 +129,7 @@ class Blocks:
             raise _broken()
         for index, pieces in self._inputs.items():
             if text := "".join(pieces):
-                self._blocks[index]["input"] = msgspec.json.decode(text)
+                self._blocks[index]["input"] = tool_input(text)
         blocks = [joined(self._blocks[at]) for at in sorted(self._blocks)]
         return {**self._message, "content": blocks}
 
@@ -194,12 +193,18 @@ def _grown(old: list[Any], more: list[Any]) -> list[Any]:
         if place is None:
             old.append(item)
             continue
-        known = next((each for each in old if each.get("index") == place), None)
-        if known is None:
+        known = next((each for each in reversed(old) if each.get("index") == place), None)
+        if known is None or _is_another(known, item):
             old.append(item)
         else:
             merge(known, {name: value for name, value in item.items() if name != "index"})
     return old
+
+
+def _is_another(known: Json, item: Json) -> bool:
+    """A tool call that begins where one has the index already, as with Gemini (seen 2026-11)."""
+    ids = known.get("id"), item.get("id")
+    return all(ids) and ids[0] != ids[1] and bool((item.get("function") or {}).get("name"))
 
 
 def _broken() -> UpstreamInterrupted:

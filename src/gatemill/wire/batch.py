@@ -35,6 +35,7 @@ ENDPOINTS = {
     "/api/v1/inference": "inference",
     "/v1/predict": "predict",
     "/v1/rerank": "rerank",
+    "/v1/moderations": "moderations",
 }
 LINE_BYTES_MAX = 16 << 20
 CUSTOM_ID_CHARS_MAX = 512

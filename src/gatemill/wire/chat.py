@@ -126,7 +126,8 @@ def head(body: bytes) -> Head:
         model=read.model,
         stream=bool(read.stream),
         wants_usage=options is not None and bool(options.include_usage),
-        output_max=read.max_completion_tokens or read.max_tokens,
+        # Whichever of the two the upstream obeys, no answer is longer.
+        output_max=max(read.max_completion_tokens or 0, read.max_tokens or 0) or None,
         choices=read.n or 1,
         user=read.safety_identifier or read.user or "",
         prompt=read.prompt_id or "",
@@ -172,8 +173,8 @@ def passage(head: Head) -> ChatPassage:
 
 
 def to_chat(body: bytes, call: Call) -> Json:
-    """The request itself: this format is the hub."""
-    return fields.decode_object(body)
+    """The request itself: this format is the hub. Raises InvalidValue."""
+    return fields.read_object(body)
 
 
 def from_chat(completion: Json, call: Call, usage: Usage) -> bytes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FINISHED = frozenset(("stop", "tool_calls", "function_call"))
 _STOPPED = frozenset(("end_turn", "tool_use", "stop_sequence"))
-_ALWAYS = frozenset(("embeddings", "predict", "predict_text", "rerank"))
+_ALWAYS = frozenset(("embeddings", "predict", "predict_text", "rerank", "moderations"))
 
 
 class _Message(Struct):

@@ -140,7 +140,7 @@ def passage(head: Head) -> ChatPassage:
 
 def to_chat(body: bytes, call: Call) -> Json:
     """The hub's request. Raises UnsupportedParameter for what chat cannot do."""
-    asked = fields.decode_object(body)
+    asked = fields.read_object(body)
     for name, value in asked.items():
         if name not in _CARRIED and not _asks_nothing(name, value):
             raise UnsupportedParameter(

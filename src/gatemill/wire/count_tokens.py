@@ -63,7 +63,7 @@ def estimate(body: bytes) -> bytes:
 
     `body` has passed `head`. Images count 1600 tokens each, base64 documents a 16th of their bytes.
     """
-    request = fields.decode_object(body)
+    request = fields.read_object(body)
     text_bytes, tokens = _weigh([request.get(name) for name in ("system", "messages", "tools")])
     return fields.encode({"input_tokens": tokens - (-text_bytes // _BYTES_PER_TOKEN)})
 

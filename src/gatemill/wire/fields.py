@@ -47,6 +47,19 @@ shallow = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+def read_object(body: bytes) -> dict[str, Any]:
+    """All of a body whose head has been read. Raises InvalidValue for a number that nobody can hold.
+
+    The head skips such a number in a field that it does not know.
+    """
+    try:
+        return decode_object(body)
+    except msgspec.ValidationError:
+        raise InvalidValue(
+            "The body holds a number that is out of range. Send a smaller one."
+        ) from None
+
+
 # What the gateway reads and acts upon. Providers differ in which of two equal names they believe.
 _READ = tuple(
     b'"%b"' % name.encode()
@@ -159,23 +172,41 @@ class CompletionDetails(Struct):
 class OpenAIUsage(Struct):
     """OpenAI's usage object on chat, completions and embeddings."""
 
-    prompt_tokens: Count = 0
-    completion_tokens: Count = 0
+    prompt_tokens: Count | None = 0
+    completion_tokens: Count | None = 0
+    total_tokens: Count | None = 0
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
 
 def buckets(
-    prompt: int, completion: int, in_: PromptDetails | None, out: CompletionDetails | None
+    prompt: int,
+    completion: int,
+    in_: PromptDetails | None,
+    out: CompletionDetails | None,
+    total: int,
 ) -> Usage:
-    """Disjoint buckets for totals that include their details, as OpenAI counts.
+    """Disjoint buckets for sums that include their details, as OpenAI counts; `total` may be 0.
 
-    A detail larger than its total (seen from vendors) is cut to it, so no bucket is negative.
+    What only the total holds is billed as well: thoughts at Gemini and xAI (seen 2026-11), the whole
+    prompt where nothing else was told. A detail larger than its sum (seen from vendors) is cut to it,
+    so no bucket is negative.
     """
+    beyond = total - prompt - completion
+    thought = (out.reasoning_tokens or 0) if out else 0
+    if beyond > 0:
+        told = (in_.cached_tokens or 0) + (in_.cache_write_tokens or 0) if in_ else 0
+        if not prompt and not completion:
+            prompt = beyond
+        elif told > prompt:  # counted beside the prompt, as Anthropic does
+            prompt += min(told, beyond)
+        if beyond := total - prompt - completion:
+            completion += beyond
+            thought = max(thought, beyond)
     cached = min(in_.cached_tokens or 0, prompt) if in_ else 0
     written = min(in_.cache_write_tokens or 0, prompt - cached) if in_ else 0
     heard = min(in_.audio_tokens or 0, prompt - cached - written) if in_ else 0
-    thought = min(out.reasoning_tokens or 0, completion) if out else 0
+    thought = min(thought, completion)
     spoken = min(out.audio_tokens or 0, completion - thought) if out else 0
     return Usage(
         input=prompt - cached - written - heard,
@@ -188,13 +219,16 @@ def buckets(
     )
 
 
-def from_openai_usage(usage: OpenAIUsage) -> Usage:
-    """Disjoint buckets of OpenAI's usage object."""
+def from_openai_usage(usage: OpenAIUsage) -> Usage | None:
+    """Disjoint buckets of OpenAI's usage object; None for one that tells of no token: no answer has none."""
+    if not (usage.prompt_tokens or usage.completion_tokens or usage.total_tokens):
+        return None
     return buckets(
-        usage.prompt_tokens,
-        usage.completion_tokens,
+        usage.prompt_tokens or 0,
+        usage.completion_tokens or 0,
         usage.prompt_tokens_details,
         usage.completion_tokens_details,
+        usage.total_tokens or 0,
     )
 
 

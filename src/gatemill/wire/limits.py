@@ -112,8 +112,10 @@ def words(limits: Limits) -> str:
 
 
 def short_usd(amount_microusd: int) -> str:
-    """Dollars without zeros that say nothing: "50", "0.25"."""
-    return usd(amount_microusd).rstrip("0").rstrip(".")
+    """Dollars without zeros that say nothing: "50", "0.50", "0.125"."""
+    whole, _, rest = usd(amount_microusd).partition(".")
+    rest = rest.rstrip("0")
+    return f"{whole}.{rest:0<2}" if rest else whole
 
 
 def _budgets(said: Any, before: tuple[Budget, ...], at: str) -> tuple[Budget, ...]:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from gatemill.core.errors import InvalidValue
 
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+# Not M: who writes it means months, and a purge would take it for minutes.
+_AGO = re.compile(r"(\d{1,9})([smhdwSHDW])", re.ASCII)
 _UNIX = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 
 
@@ -18,8 +19,8 @@ def moment_s(text: str, now_s: float, param: str) -> float:
     Raises InvalidValue.
     """
     text = text.strip()
-    if ago := _AGO.fullmatch(text.lower()):
-        return max(0.0, now_s - int(ago[1]) * UNITS_S[ago[2]])
+    if ago := _AGO.fullmatch(text):
+        return max(0.0, now_s - int(ago[1]) * UNITS_S[ago[2].lower()])
     if _UNIX.fullmatch(text):
         return float(text)
     try:

@@ -41,14 +41,14 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 class ChatPassage:
     """One stream on its way through; satisfies ports.Transform."""
 
-    __slots__ = ("_complete", "_cutter", "_done", "_failure", "_strip_usage", "started", "usage")
+    __slots__ = ("_complete", "_cutter", "_failure", "_strip_usage", "is_over", "started", "usage")
 
     def __init__(self, *, strip_usage: bool) -> None:
         self.started = False
+        self.is_over = False  # the end mark has passed
         self.usage: Usage | None = None
         self._strip_usage = strip_usage
         self._cutter = sse.Cutter()
-        self._done = False  # the end mark has passed
         self._complete = False  # a finish_reason or the usage has passed
         self._failure: GatemillError | None = None  # came behind events that had to leave first
 
@@ -65,7 +65,7 @@ class ChatPassage:
         """The end mark if the upstream forgot it. Raises UpstreamInterrupted, or what feed held."""
         if self._failure is not None:
             raise self._failure
-        if self._done:
+        if self.is_over:
             return b""
         if self._complete:
             return sse.DONE
@@ -98,7 +98,7 @@ class ChatPassage:
     def _keeps(self, raw: bytes) -> bool:
         for _, data in sse.events(raw):
             if data.strip() == b"[DONE]":
-                self._done = True
+                self.is_over = True
                 return True
             return self._reads(data)
         return True  # a comment: some vendors send them to keep the connection open
@@ -119,7 +119,7 @@ class ChatPassage:
             self.started = self._complete or any(map(_has_content, choices))
         if chunk.usage is None:
             return True
-        self.usage = from_openai_usage(chunk.usage)
+        self.usage = from_openai_usage(chunk.usage) or self.usage
         if choices:
             return True
         self._complete = True

@@ -134,6 +134,15 @@ def _rerank(answer: Json) -> Said:
     return Said("\n".join(str(each["index"]) for each in answer["results"]))
 
 
+def _moderations(answer: Json) -> Said:
+    return Said(
+        "\n".join(
+            ",".join(sorted(name for name, flag in each["categories"].items() if flag))
+            for each in answer["results"]
+        )
+    )
+
+
 def _sorted(arguments: Any) -> str:
     """Arguments of a call in one order of their names."""
     if isinstance(arguments, str):
@@ -152,4 +161,5 @@ _READERS: dict[str, Callable[[Json], Said]] = {
     "inference": _inference,
     "predict": _predict,
     "rerank": _rerank,
+    "moderations": _moderations,
 }

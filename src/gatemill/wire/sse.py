@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 EVENT_BYTES_MAX = 8 << 20  # one event; images in base64 are the largest seen
 DONE = b"data: [DONE]\n\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Cutter:
     """Holds back what is not yet a whole event."""
 
-    __slots__ = ("_after_cr", "_held", "_held_bytes")
+    __slots__ = ("_after_cr", "_begun", "_held", "_held_bytes")
 
     def __init__(self) -> None:
+        self._begun = False  # the first event has come
         self._held: list[bytes] = []  # the beginning of an event
         self._held_bytes = 0
         self._after_cr = False  # the last byte was a CR, so a LF that follows ends no other line
@@ -37,7 +39,7 @@ class Cutter:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         held = self._held
         if not held and data.endswith(b"\n\n"):
-            return data
+            return data if self._begun else self._first(data)
         cut = data.rfind(b"\n\n") + 2
         across = held and data.startswith(b"\n") and held[-1].endswith(b"\n")
         if cut == 1 and not across:
@@ -46,7 +48,11 @@ class Cutter:
         held.clear()
         self._held_bytes = 0
         self._hold(data[cut:])
-        return whole
+        return whole if self._begun else self._first(whole)
+
+    def _first(self, block: bytes) -> bytes:
+        self._begun = True
+        return block.removeprefix(_BYTE_ORDER_MARK)  # of the stream, as the standard has it
 
     def _hold(self, data: bytes) -> bytes:
         if data:
@@ -73,6 +79,12 @@ def events(block: bytes) -> Iterator[tuple[str, bytes]]:
                 name = line[6:].strip().decode("utf-8", "replace")
         if data is not None:
             yield name, data
+
+
+def end_of(block: bytes, at: int) -> int:
+    """Where the event that begins at `at` ends; more blank lines than one may follow the last."""
+    end = block.find(b"\n\n", at)
+    return len(block) if end < 0 else end + 2
 
 
 def event(data: bytes, name: str = "") -> bytes:

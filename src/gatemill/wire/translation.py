@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 class Translation:
     """One translated stream; satisfies ports.Transform."""
 
-    __slots__ = ("_cutter", "_failure", "_reader", "_writer", "started")
+    __slots__ = ("_cutter", "_failure", "_reader", "_writer", "is_over", "started")
 
     def __init__(self, reader: ChunkReader, writer: ChunkWriter) -> None:
         self.started = False
+        self.is_over = False  # the upstream's end mark has passed
         self._reader = reader
         self._writer = writer
         self._cutter = sse.Cutter()
@@ -50,6 +51,7 @@ class Translation:
             if not any(out):
                 raise
             self._failure = error
+        self.is_over = self._reader.is_over
         return b"".join(out)
 
     def finish(self) -> bytes:

@@ -71,11 +71,11 @@ class _Open(Struct):
 class Reader:
     """One stream; satisfies ports.ChunkReader."""
 
-    __slots__ = ("_calls", "_chunk", "_counts", "_ended", "_open", "finished", "usage")
+    __slots__ = ("_calls", "_chunk", "_counts", "_ended", "_open", "finished", "is_over", "usage")
 
     def __init__(self, created: int) -> None:
         self.usage: Usage | None = None
-        self.finished = False
+        self.finished = self.is_over = False
         self._chunk: Json = {
             "id": chat_id(""),
             "object": "chat.completion.chunk",
@@ -108,7 +108,7 @@ class Reader:
         if kind == "message_delta":
             return self._message_delta(read)
         if kind == "message_stop":
-            self.finished = True
+            self.finished = self.is_over = True
             return () if self._ended else self._end("stop")
         return ()  # ping, and kinds that do not exist yet
 

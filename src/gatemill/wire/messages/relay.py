@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from gatemill.core.errors import UpstreamBadReply, UpstreamInterrupted
+from gatemill.core.errors import GatemillError, UpstreamBadReply, UpstreamInterrupted
 from gatemill.wire import sse
 from gatemill.wire.messages.failures import error_said, failure_of
 from gatemill.wire.messages.words import Counts, merged, usage_of
@@ -39,36 +39,54 @@ _decode = msgspec.json.Decoder(_Event).decode
 class Relay:
     """One stream on its way through; satisfies ports.Transform."""
 
-    __slots__ = ("_complete", "_counts", "_cutter", "started", "usage")
+    __slots__ = ("_counts", "_cutter", "_failure", "is_over", "started", "usage")
 
     def __init__(self) -> None:
         self.started = False
+        self.is_over = False  # message_stop has passed
         self.usage: Usage | None = None
         self._cutter = sse.Cutter()
         self._counts: Counts | None = None  # merged from message_start and message_delta
-        self._complete = False  # message_stop has passed
+        self._failure: GatemillError | None = None  # came behind events that had to leave first
 
     def feed(self, data: bytes) -> bytes:
-        """Whole events, unchanged. Raises what an error event means."""
+        """Whole events, unchanged. Raises what an error event means.
+
+        A failure behind other events lets those out first, and is raised by the next call.
+        """
+        if self._failure is not None:
+            raise self._failure
         block = self._cutter.feed(data)
-        if not block:
-            return b""
+        if any(marker in block for marker in _MARKERS):
+            block = self._inspected(block)
         if not self.started and b"content_block_" in block:
             self.started = True
-        if any(marker in block for marker in _MARKERS):
-            self._inspect(block)
         return block
 
     def finish(self) -> bytes:
-        """Nothing more. Raises UpstreamInterrupted without a message_stop."""
-        if not self._complete:
+        """Nothing more. Raises UpstreamInterrupted without a message_stop, or what feed held."""
+        if self._failure is not None:
+            raise self._failure
+        if not self.is_over:
             raise UpstreamInterrupted("The provider's stream ended before the answer was complete.")
         return b""
 
-    def _inspect(self, block: bytes) -> None:
-        for name, data in sse.events(block):
-            if name == "error" or any(marker in data for marker in _MARKERS):
-                self._read(name, data)
+    def _inspected(self, block: bytes) -> bytes:
+        """The events before the first failure."""
+        at = 0
+        while at < len(block):
+            end = sse.end_of(block, at)
+            try:
+                for name, data in sse.events(block[at:end]):
+                    if name == "error" or any(marker in data for marker in _MARKERS):
+                        self._read(name, data)
+            except GatemillError as failure:
+                if not at:
+                    raise
+                self._failure = failure
+                return block[:at]
+            at = end
+        return block
 
     def _read(self, name: str, data: bytes) -> None:
         try:
@@ -88,7 +106,7 @@ class Relay:
             if event.usage:
                 self._add(event.usage)
         elif kind == "message_stop":
-            self._complete = True
+            self.is_over = True
 
     def _add(self, counts: Counts) -> None:
         self._counts = merged(self._counts, counts)

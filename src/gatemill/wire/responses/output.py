@@ -195,13 +195,14 @@ def _item_event(step: str, at: Json, item: Json) -> Json:
 
 def _logprob(entry: Json) -> Json:
     """As a complete answer shows it: `bytes` is never null there."""
-    top = [{**other, "bytes": other.get("bytes") or []} for other in entry.get("top_logprobs", ())]
+    others = entry.get("top_logprobs") or ()
+    top = [{**other, "bytes": other.get("bytes") or []} for other in others]
     return {**entry, "bytes": entry.get("bytes") or [], "top_logprobs": top}
 
 
 def _short(entry: Json) -> Json:
     """As an event shows it: without bytes."""
-    top = [_pair(other) for other in entry.get("top_logprobs", ())]
+    top = [_pair(other) for other in entry.get("top_logprobs") or ()]
     return {**_pair(entry), "top_logprobs": top}
 
 

@@ -71,6 +71,7 @@ class ReplyUsage(Struct):
 
     input_tokens: Count = 0
     output_tokens: Count = 0
+    total_tokens: Count | None = 0
     input_tokens_details: PromptDetails | None = None
     output_tokens_details: CompletionDetails | None = None
 
@@ -97,13 +98,13 @@ _decode = msgspec.json.Decoder(_Event).decode
 class ResponsesPassage:
     """One stream on its way through; satisfies ports.Transform."""
 
-    __slots__ = ("_complete", "_cutter", "_failure", "started", "usage")
+    __slots__ = ("_cutter", "_failure", "is_over", "started", "usage")
 
     def __init__(self) -> None:
         self.started = False
+        self.is_over = False  # completed or incomplete has passed
         self.usage: Usage | None = None
         self._cutter = sse.Cutter()
-        self._complete = False  # completed or incomplete has passed
         # Set when a failure follows other events in one block: they leave first, then it is raised.
         self._failure: GatemillError | None = None
 
@@ -120,14 +121,14 @@ class ResponsesPassage:
         """Nothing. Raises UpstreamInterrupted unless the response was completed or incomplete."""
         if self._failure is not None:
             raise self._failure
-        if self._complete:
+        if self.is_over:
             return b""
         raise UpstreamInterrupted("The provider's stream ended before the response was complete.")
 
     def _read(self, block: bytes) -> bytes:
         at = 0
         while at < len(block):
-            end = block.index(b"\n\n", at) + 2
+            end = sse.end_of(block, at)
             try:
                 self._note(block[at:end])
             except GatemillError as failure:
@@ -146,19 +147,22 @@ class ResponsesPassage:
             if event.type in ("response.failed", "error"):
                 raise failure_of(event)
             if event.type in ("response.completed", "response.incomplete"):
-                self._complete = True
+                self.is_over = True
                 if event.response is not None and event.response.usage is not None:
                     self.usage = usage_of(event.response.usage)
             self.started = self.started or event.type not in _LIFECYCLE
 
 
-def usage_of(usage: ReplyUsage) -> Usage:
-    """Disjoint buckets of a response's usage object."""
+def usage_of(usage: ReplyUsage) -> Usage | None:
+    """Disjoint buckets of a response's usage object; None for one that tells of no token."""
+    if not (usage.input_tokens or usage.output_tokens or usage.total_tokens):
+        return None
     return buckets(
         usage.input_tokens,
         usage.output_tokens,
         usage.input_tokens_details,
         usage.output_tokens_details,
+        usage.total_tokens or 0,
     )
 
 

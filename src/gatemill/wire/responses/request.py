@@ -71,7 +71,7 @@ _INCLUDES = frozenset(
 
 def to_chat(body: bytes, call: Call) -> Json:
     """The hub's request. Raises UnsupportedParameter for what the hub cannot express."""
-    asked = fields.decode_object(body)
+    asked = fields.read_object(body)
     _refuse(asked)
     chat: Json = {"model": call.head.model}
     chat["messages"] = items.messages(asked.get("instructions"), asked.get("input"))
