@@ -6,56 +6,11 @@ import asyncio
 
 import pytest
 
-from gatemill.core.call import Attempt
-from gatemill.core.clock import FakeClock
-from gatemill.core.errors import (
-    Draining,
-    GatemillError,
-    UpstreamBadReply,
-    UpstreamError,
-    UpstreamInterrupted,
-)
-from gatemill.upstream.relay import HOLD_BYTES_MAX, HOLD_EVENTS_MAX, Relay, not_a_stream
+from gatemill.core.errors import InternalError, UpstreamBadReply, UpstreamError, UpstreamInterrupted
+from gatemill.upstream.relay import HOLD_BYTES_MAX, HOLD_EVENTS_MAX, not_a_stream
 from gatemill.wire.passage import ChatPassage
-from playbook import DONE, HELLO, ROLE, STOP, USAGE, Scripted, delta, event, target
-from transports import Remembered
-
-TAIL = b": the end\n\n"
-
-
-class Stage:
-    """A relay with everything around it."""
-
-    def __init__(self, *at_once: bytes) -> None:
-        self.source = Scripted(*at_once)
-        self.clock = FakeClock()
-        self.attempt = Attempt(target=target(), number=1, started_s=0.0)
-        self.relay = Relay(
-            self.source, ChatPassage(strip_usage=True), self.attempt, self.clock.monotonic_s
-        )
-        self.sink = Remembered()
-        self.settled: list[GatemillError | None] = []
-
-    def settle(self, error: GatemillError | None) -> bytes:
-        self.settled.append(error)
-        return TAIL
-
-    async def started(self) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(self.relay.start())
-        await asyncio.sleep(0)
-        return task
-
-    def open_door(self) -> None:
-        self.relay.on_end(self.settle)
-        self.relay.attach(self.sink)
-
-
-async def flowing(*more: bytes) -> Stage:
-    """A stream that has begun and reaches the door."""
-    stage = Stage(ROLE, HELLO, *more)
-    await stage.relay.start()
-    stage.open_door()
-    return stage
+from playbook import DONE, HELLO, ROLE, STOP, USAGE, delta, event
+from relay_play import TAIL, Stage, flowing
 
 
 async def test_nothing_leaves_before_the_first_content():
@@ -87,6 +42,99 @@ async def test_the_usage_of_a_late_chunk_replaces_that_of_an_early_one():
     stage.source.end()
     assert stage.attempt.usage is not None
     assert stage.attempt.usage.output == 3
+
+
+async def test_comments_are_no_events_of_which_each_may_be_a_token():
+    comment = b": still thinking\n\n"
+    stage = Stage(comment * HOLD_EVENTS_MAX)
+    start = await stage.started()
+    await asyncio.sleep(0)
+    assert not start.done()
+    stage.source.say(comment + HELLO + comment + HELLO + comment)
+    await start
+    stage.open_door()
+    stage.relay.abort()
+    assert stage.attempt.events == 2
+
+
+async def test_a_settlement_without_last_words_sends_no_empty_piece():
+    stage = Stage(ROLE, HELLO)
+    await stage.relay.start()
+    stage.relay.on_end(lambda _error: b"")
+    stage.relay.attach(stage.sink)
+    stage.source.say(STOP + DONE)
+    assert stage.sink.parts[-1] == STOP + DONE
+    assert stage.sink.closed == [None]
+
+
+async def test_a_stream_ends_with_its_end_mark_whenever_the_connection_does():
+    stage = await flowing()
+    stage.source.say(STOP + USAGE)
+    assert stage.sink.closed == []
+    stage.source.say(DONE)
+    assert stage.sink.data == ROLE + HELLO + STOP + DONE + TAIL
+    assert stage.sink.closed == stage.settled == [None]
+    stage.relay.abort()  # a caller who leaves now has got all of it
+    stage.source.say(HELLO)
+    stage.source.end(UpstreamInterrupted("late"))
+    assert stage.sink.closed == stage.settled == [None]
+    assert (stage.attempt.error, stage.attempt.usage.output) == ("", 3)
+    assert "abort" not in stage.source.calls  # the connection may be used again
+
+
+async def test_a_stream_that_ends_before_the_door_is_there_waits_for_it():
+    stage = Stage(ROLE + HELLO + STOP + DONE)
+    await stage.relay.start()
+    stage.open_door()
+    assert stage.sink.data == ROLE + HELLO + STOP + DONE + TAIL
+    assert stage.sink.closed == stage.settled == [None]
+
+
+async def test_what_is_left_behind_the_end_mark_is_read_although_the_caller_was_slow():
+    stage = await flowing()
+    stage.relay.pause()
+    stage.source.say(STOP + DONE)
+    assert stage.source.calls[-2:] == ["pause", "resume"]
+
+
+class Faulty(ChatPassage):
+    """A transform with a bug."""
+
+    __slots__ = ("bug_in",)
+
+    def feed(self, data: bytes) -> bytes:
+        if self.bug_in == "feed" and data != ROLE + HELLO:
+            raise ZeroDivisionError
+        return super().feed(data)
+
+    def finish(self) -> bytes:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("bug_in", ["feed", "finish"])
+async def test_a_fault_of_ours_ends_the_stream_and_settles_it_once(bug_in):
+    stage = Stage(ROLE + HELLO)
+    stage.relay._transform = made = Faulty(strip_usage=True)
+    made.bug_in = bug_in
+    await stage.relay.start()
+    stage.open_door()
+    with pytest.raises(ZeroDivisionError):
+        stage.source.say(STOP)
+        stage.source.end()
+    assert [type(error) for error in stage.sink.closed] == [InternalError]
+    assert [type(error) for error in stage.settled] == [InternalError]
+    assert stage.attempt.error == "internal_error"
+    assert "abort" in stage.source.calls
+
+
+async def test_a_fault_of_ours_before_content_ends_the_attempt():
+    stage = Stage(STOP)
+    stage.relay._transform = made = Faulty(strip_usage=True)
+    made.bug_in = "feed"
+    with pytest.raises(ZeroDivisionError):
+        await stage.relay.start()
+    assert stage.attempt.error == "internal_error"
+    assert "abort" in stage.source.calls
 
 
 async def test_times_and_events_are_those_of_the_attempt():
@@ -144,10 +192,10 @@ async def test_an_empty_answer_that_is_complete_is_an_answer():
 async def test_an_answer_that_ends_before_any_content_is_an_answer_when_it_says_so():
     stage = Stage()
     start = await stage.started()
-    stage.source.say(USAGE + DONE)
+    stage.source.say(USAGE)
     await asyncio.sleep(0)
     assert not start.done()
-    stage.source.end()
+    stage.source.say(DONE)
     await start
     stage.open_door()
     assert stage.sink.data == DONE + TAIL
@@ -241,118 +289,6 @@ async def test_an_end_mark_that_the_upstream_forgot_is_added():
     stage = await flowing(STOP)
     stage.source.end()
     assert stage.sink.data == ROLE + HELLO + STOP + DONE + TAIL
-
-
-# --- The caller leaves ---------------------------------------------------------------------------
-
-
-async def test_a_caller_who_leaves_before_content_drops_the_upstream():
-    stage = Stage(ROLE)
-    start = await stage.started()
-    start.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await start
-    assert stage.source.calls == ["attach", "abort"]
-    assert stage.attempt.error == "client_closed_request"
-    assert stage.settled == []
-
-
-async def test_a_caller_who_leaves_in_the_moment_of_the_first_content_drops_the_upstream():
-    stage = Stage()
-    start = await stage.started()
-    stage.source.say(HELLO)
-    start.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await start
-    assert stage.source.calls == ["attach", "abort"]
-
-
-async def test_an_abort_in_the_middle_drops_the_upstream_and_settles_once():
-    stage = await flowing()
-    stage.relay.abort()
-    stage.relay.abort()
-    assert [error and error.code for error in stage.settled] == ["client_closed_request"]
-    assert stage.source.calls == ["attach", "abort"]
-    assert stage.sink.closed == []
-    assert (stage.attempt.status, stage.attempt.events) == (499, 2)
-
-
-async def test_an_abort_before_the_door_is_attached_settles_once():
-    stage = Stage(ROLE, HELLO)
-    await stage.relay.start()
-    stage.relay.on_end(stage.settle)
-    stage.relay.abort()
-    stage.relay.abort()
-    assert [error and error.code for error in stage.settled] == ["client_closed_request"]
-    assert stage.source.calls == ["attach", "abort"]
-
-
-async def test_an_abort_after_the_end_but_before_the_door_settles_as_it_ended():
-    stage = Stage(ROLE, HELLO, STOP + DONE)
-    await stage.relay.start()
-    stage.source.end()
-    stage.relay.on_end(stage.settle)
-    stage.relay.abort()
-    assert stage.settled == [None]
-
-
-async def test_an_abort_after_the_end_settles_nothing_again():
-    stage = await flowing(STOP + DONE)
-    stage.source.end()
-    stage.relay.abort()
-    assert stage.settled == [None]
-    assert stage.sink.closed == [None]
-
-
-async def test_an_abort_from_within_the_last_event_is_no_second_end():
-    stage = Stage(ROLE, HELLO)
-    await stage.relay.start()
-
-    class Leaving(Remembered):
-        def feed(self, data: bytes) -> None:
-            super().feed(data)
-            if DONE in data:
-                stage.relay.abort()
-
-    stage.sink = Leaving()
-    stage.open_door()
-    stage.source.say(STOP + DONE)
-    stage.source.end()
-    assert len(stage.settled) == 1
-    assert stage.sink.closed == []
-
-
-# --- We leave ------------------------------------------------------------------------------------
-
-
-async def test_a_stream_that_is_failed_from_outside_ends_with_that_failure():
-    stage = await flowing()
-    error = Draining("The server stops.")
-    stage.relay.fail(error)
-    stage.relay.fail(error)
-    assert stage.sink.closed == stage.settled == [error]
-    assert stage.source.calls == ["attach", "abort"]
-    assert stage.attempt.error == "draining"
-
-
-async def test_failing_a_stream_after_its_end_does_nothing():
-    stage = await flowing(STOP + DONE)
-    stage.source.end()
-    stage.relay.fail(Draining("The server stops."))
-    assert stage.sink.closed == stage.settled == [None]
-
-
-@pytest.mark.parametrize("leave", ["abort", "fail"])
-async def test_whoever_ends_a_stream_before_content_ends_its_start(leave):
-    stage = Stage(ROLE)
-    start = await stage.started()
-    if leave == "abort":
-        stage.relay.abort()
-    else:
-        stage.relay.fail(Draining("The server stops."))
-    with pytest.raises(GatemillError):
-        await start
-    assert stage.source.calls == ["attach", "abort"]
 
 
 def test_an_answer_without_a_stream_lets_the_next_target_try():

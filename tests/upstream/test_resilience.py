@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+import heavy
 from gatemill.core.call import Target, TargetSettings, Timeouts
 from gatemill.core.errors import DeadlineExceeded, UpstreamUnreachable
 from gatemill.fake_provider.server import FakeProvider, start
@@ -143,7 +144,7 @@ async def test_three_silent_targets_end_with_the_deadline(streams: bool):
         made = call(stream=streams, deadline_s=started_s + 0.3)
         with pytest.raises(DeadlineExceeded):
             await attempt(targets, chat, made, TRIES)
-        assert 0.3 <= time.monotonic() - started_s < 5
+        assert 0.3 <= time.monotonic() - started_s < heavy.within(5.0)
         assert [tried.error for tried in made.attempts] == ["deadline_exceeded"]
         for target in targets:
             assert target.lane.is_ready(time.monotonic()), "the caller's patience ended, not ours"
@@ -155,7 +156,8 @@ async def test_three_silent_targets_end_with_the_deadline(streams: bool):
 )
 async def test_the_second_target_answers_whatever_the_first_one_does(faults: str):
     async with site() as first, site() as second:
-        lane = Lane("fake/a", LaneSettings(), None)
+        # The breaker does not try it again, however long the machine takes over the rest.
+        lane = Lane("fake/a", LaneSettings(breaker=BreakerSettings(open_s=600)), None)
         targets = [
             first.target(f"fake+{faults}", lane),
             second.target("fake", Lane("fake/b", LaneSettings(), None)),

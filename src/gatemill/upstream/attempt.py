@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from gatemill.core import trace
 from gatemill.core.call import Attempt, Reply, Usage
-from gatemill.core.errors import ClientGone, GatemillError, UnsupportedParameter
+from gatemill.core.errors import ClientGone, GatemillError, InvalidValue, UnsupportedParameter
 from gatemill.core.ports import Incoming, Outgoing
+from gatemill.observe.redaction import hide
 from gatemill.policy import tokens
 from gatemill.upstream.course import Course, Retries, Tries
 from gatemill.upstream.relay import Relay, not_a_stream
-from gatemill.wire import count_tokens, fields, predict, predict_text
+from gatemill.wire import count_tokens, fields, moderations, predict, predict_text
 from gatemill.wire.translation import Translation
 
 if TYPE_CHECKING:
@@ -33,7 +35,13 @@ __all__ = ["Retries", "Tries", "attempt", "estimated", "outgoing", "speaks"]
 # What each operation calls the most tokens of its answer; for chat it depends on the target.
 _CAPS = {"completions": "max_tokens", "responses": "max_output_tokens"}
 # Formats of ours in which an answer says more than the model knows of itself.
-_RESHAPED = {"predict": predict.reshaped, "predict_text": predict_text.reshaped}
+_RESHAPED = {
+    "predict": predict.reshaped,
+    "predict_text": predict_text.reshaped,
+    "moderations": moderations.reshaped,
+}
+# Operations whose answers hold no tokens of a model's own.
+_NO_OUTPUT = frozenset(("embeddings", "predict", "predict_text", "rerank", "moderations"))
 
 
 async def attempt(targets: Sequence[Target], surface: Surface, call: Call, tries: Tries) -> Reply:
@@ -73,6 +81,7 @@ async def _attempt(targets: Sequence[Target], surface: Surface, call: Call, trie
             tried.ended_s = tried.ended_s or now()
             raise
         finally:
+            final = None  # its traceback holds this frame
             # Also after a fault of our own. Nothing is learned of the target.
             if not slot.ended and not slot.relayed:
                 slot.end(ClientGone("The attempt was given up."), now())
@@ -84,12 +93,14 @@ async def _complete(slot: Slot, surface: Surface, call: Call, tries: Tries) -> R
     assert tried is not None
     target = tried.target
     out, native = outgoing(target, surface, call, slot.key.headers if slot.key is not None else ())
+    if target.settings.is_internal and call.trace is not None:
+        out = out._replace(headers=(*out.headers, *trace.headers(call.trace, tried.number)))
     tries.opening(call, tried)
     got = await target.transport.exchange(out, target.timeouts, call.deadline_s)
     now_s = tried.first_byte_s = tried.ended_s = tries.now()
     if not 200 <= got.status < 300:
         slot.status = got.status
-        raise target.dialect.failure(got.status, got.headers, got.body)
+        raise _refused(target, got)
     if native:
         usage = surface.usage(got.body)
         tried.usage = usage or estimated(call, len(got.body))
@@ -105,6 +116,14 @@ async def _complete(slot: Slot, surface: Surface, call: Call, tries: Tries) -> R
     return Reply(call=call, body=body)
 
 
+def _refused(target: Target, got: Incoming) -> GatemillError:
+    """What the provider's refusal is for callers, without the secrets that it may quote."""
+    error = target.dialect.failure(got.status, got.headers, got.body)
+    error.message = hide(error.message)
+    error.param = hide(error.param) if error.param else error.param
+    return error
+
+
 async def _stream(slot: Slot, surface: Surface, call: Call, tries: Tries) -> Reply:
     tried, now = slot.tried, tries.now
     assert tried is not None
@@ -115,6 +134,8 @@ async def _stream(slot: Slot, surface: Surface, call: Call, tries: Tries) -> Rep
         transform = surface.passage(call.head)
     else:
         transform = Translation(target.dialect.reader(call), surface.writer(call))
+    if target.settings.is_internal and call.trace is not None:
+        out = out._replace(headers=(*out.headers, *trace.headers(call.trace, tried.number)))
     tries.opening(call, tried)
     got = await target.transport.open(out, target.timeouts, call.deadline_s)
     if isinstance(got, Incoming):
@@ -122,7 +143,7 @@ async def _stream(slot: Slot, surface: Surface, call: Call, tries: Tries) -> Rep
         if 200 <= got.status < 300:
             raise not_a_stream()
         slot.status = got.status
-        raise target.dialect.failure(got.status, got.headers, got.body)
+        raise _refused(target, got)
     relay = Relay(got, transform, tried, now, slot)
     tried.status = 200
     await relay.start()
@@ -181,6 +202,9 @@ def outgoing(
             body = fields.capped(body, name, cap)
         path = dialect.route(call.operation, target)
         return Outgoing(path, body, call.headers + secret), True
+    if call.operation == moderations.NAME and speaks(target, predict.NAME):
+        body = moderations.as_predict(call.body, target.model)
+        return Outgoing(dialect.route(predict.NAME, target), body, call.headers + secret), True
     chat = surface.to_chat(call.body, call)  # adds what the hub cannot carry
     if cap is not None and chat.get("max_completion_tokens") is None:
         chat["max_completion_tokens"] = cap
@@ -202,5 +226,9 @@ def _cap_field(call: Call, target: Target) -> str:
 
 def estimated(call: Call, answer_bytes: int) -> Usage:
     """Usage by size, for an upstream that says nothing of it."""
-    prompt = tokens.estimate_prompt(fields.decode_object(call.body))
-    return Usage(input=prompt, output=tokens.estimate(answer_bytes), estimated=True)
+    try:
+        prompt = tokens.estimate_prompt(fields.read_object(call.body))
+    except InvalidValue:  # the provider may have read it all the same
+        prompt = tokens.estimate(len(call.body))
+    output = 0 if call.operation in _NO_OUTPUT else tokens.estimate(answer_bytes)
+    return Usage(input=prompt, output=output, estimated=True)

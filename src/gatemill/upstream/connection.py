@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
         self.transport = None
         exchange = self.exchange
         self.pool.gone(self)
+        del self._parser  # it holds this object: both go now, and not when the collector looks
         if exchange is None:
             return
         self.exchange = None

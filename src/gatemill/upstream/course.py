@@ -54,7 +54,7 @@ class _Failed(Struct):
     with_next_key: bool
 
 
-class Course(Struct, gc=False):
+class Course(Struct):
     """One call on its way through its targets; made for the call, gone with it."""
 
     targets: Sequence[Target]
@@ -114,8 +114,10 @@ class Course(Struct, gc=False):
         if not call.attempts or call.attempts[-1] is not tried:  # `more` has refused it
             slot.end(error, now_s)
             return self.last
-        if isinstance(error, UpstreamTimeout) and now_s >= call.deadline_s:
-            error = too_late()
+        if isinstance(error, UpstreamTimeout):
+            tried.is_sent = error.is_sent
+            if now_s >= call.deadline_s:
+                error = too_late()
         tried.status, tried.error = error.status, error.code
         tried.ended_s = tried.ended_s or now_s
         slot.end(error, now_s)
@@ -131,7 +133,8 @@ class Course(Struct, gc=False):
             with_next_key=slot.key is not None and outcome.key_rest_s(error) is not None,
         )
         self.may_force = self.may_force and slot.is_probe
-        self.last = error
+        # Its traceback holds the frame that holds this course; of what was tried, only the words count.
+        self.last = error.with_traceback(None)
         return None
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -228,7 +231,9 @@ class Course(Struct, gc=False):
 
     def _verdict(self, now_s: float) -> GatemillError:
         if self.last is not None:
-            return self.last
+            # Not kept: its traceback holds the frame that holds this course.
+            last, self.last = self.last, None
+            return last
         if self.full:
             return queue_full()
         opens_s = min(self._lane(index).opens_s(now_s) for index in range(len(self.targets)))

@@ -20,6 +20,7 @@ from gatemill.policy.ewma import PeakEwma
 from gatemill.policy.retry_budget import RetryBudget
 from gatemill.upstream import outcome
 from gatemill.upstream.keys import KeyPool
+from gatemill.upstream.lane_numbers import LaneNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,23 +66,6 @@ class Slot(Struct, eq=False, gc=False):
             self.lane.finish(self, error, now_s)
 
 
-class LaneNumbers(Struct, frozen=True):
-    """What a lane exports; the last six are totals since the start."""
-
-    label: str
-    state: int  # 0 closed, 1 half-open, 2 open
-    in_flight: int
-    limit: int
-    waiting: int
-    keys_resting: int
-    opened: int
-    closed: int
-    probes: int
-    retries: int
-    retries_refused: int
-    queue_full: int
-
-
 class Lane:
     """The way to one target; satisfies ports.Lane."""
 
@@ -102,6 +86,7 @@ class Lane:
         self._jobs_waiting: deque[asyncio.Future[bool]] = deque()
         self._jobs_in_flight = self._turns = 0  # of in_flight; turns given so far
         self._said_half_open = False  # once for each time it opens
+        self._error, self._error_s = "", 0.0  # the last failure's code, and when (monotonic)
 
     def configure(self, settings: LaneSettings, keys: KeyPool | None) -> None:
         """These settings and keys count from now on; what was learned stays."""
@@ -234,6 +219,11 @@ class Lane:
             retries=self.retries,
             retries_refused=self.retries_refused,
             queue_full=self.queue_full,
+            keys=len(self.keys.keys) if self.keys is not None else 0,
+            latency_s=self.latency.value_s(now_s),
+            opens_s=self.opens_s(now_s),
+            error=self._error,
+            error_s=now_s - self._error_s if self._error else 0.0,
         )
 
     @property
@@ -258,6 +248,7 @@ class Lane:
         if is_timeout and now_s >= slot.deadline_s:  # the caller's patience ended, not ours
             self._breaker.neutral(slot.generation)
             return
+        self._error, self._error_s = error.code, now_s
         rest_s = outcome.key_rest_s(error) if slot.key is not None else None
         if slot.key is not None and rest_s is not None and self.keys is not None:
             self.keys.rest(slot.key, rest_s, now_s, error.code)

@@ -236,6 +236,8 @@ async def _answer(reader: asyncio.StreamReader) -> Answered:
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         if not reading.status:
             raise UpstreamBadReply("The server's answer is not HTTP.") from None
+    finally:
+        del reading.parser  # each holds the other
     return Answered(reading.status, retry_after_s(reading.headers))
 
 

@@ -148,6 +148,8 @@ class Pool:
                 if future.done() and not future.cancelled():
                     future.exception()  # it failed in the same moment, and nobody will ask
                 raise
+            finally:
+                del future  # it keeps its failure, whose traceback holds this frame
             # The provider closed the kept connection while our request was on its way. It is sent
             # once more, on a new connection, which cannot have this fault.
             connection = await self._connect(timeouts, deadline_s, fresh=True)
@@ -202,7 +204,7 @@ class Pool:
                         lambda: Connection(self), self._host, self._port, ssl=self._tls
                     )
         except TimeoutError:
-            raise UpstreamTimeout("Connecting to the provider took too long.") from None
+            raise UpstreamTimeout.unsent("Connecting to the provider took too long.") from None
         except OSError as error:
             raise UpstreamUnreachable("The provider cannot be reached.") from error
         if connection.transport is None or connection.transport.is_closing():
@@ -223,7 +225,9 @@ class Pool:
                 await turn
             taken = True
         except TimeoutError:
-            raise UpstreamTimeout("No connection to the provider became free in time.") from None
+            raise UpstreamTimeout.unsent(
+                "No connection to the provider became free in time."
+            ) from None
         finally:
             self._waiting.remove(turn)
             if turn.done() and not turn.cancelled():

@@ -112,7 +112,9 @@ class Proxied:
             async with asyncio.timeout_at(deadline_s):
                 await self._slots.acquire()
         except TimeoutError:
-            raise UpstreamTimeout("No connection to the provider became free in time.") from None
+            raise UpstreamTimeout.unsent(
+                "No connection to the provider became free in time."
+            ) from None
         finally:
             self._waiting -= 1
 
@@ -134,7 +136,7 @@ class Proxied:
                     trace_request_ctx=progress,
                 )
         except TimeoutError:
-            raise UpstreamTimeout(progress.too_late) from None
+            raise progress.failure() from None
         except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
             raise UpstreamUnreachable("The proxy refuses to reach the provider.") from error
         except aiohttp.ClientResponseError as error:
@@ -183,6 +185,11 @@ class _Progress:
     def is_stale(self) -> bool:
         """The connection was a kept one and closed right after the request."""
         return self._reused and self._now() - self._asked_s < STALE_S
+
+    def failure(self) -> UpstreamTimeout:
+        """The failure of a request whose patience is over."""
+        made = UpstreamTimeout if self._asked_s else UpstreamTimeout.unsent
+        return made(self.too_late)
 
     def connecting(self) -> None:
         """A connection is being opened."""
@@ -316,7 +323,8 @@ class Pump:
             self._task.cancel()
 
     async def _run(self) -> None:
-        error: GatemillError | None = None
+        # Also for a fault of our own in the sink, which the task logs.
+        error: GatemillError | None = UpstreamInterrupted(_INTERRUPTED)
         try:
             async for data in self._answer:
                 if not self._flows.is_set():
@@ -324,13 +332,14 @@ class Pump:
                 if self._sink is None:
                     return
                 self._sink.feed(data)
+            error = None
         except GatemillError as failure:
             error = failure
         finally:
             self._answer.close()
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            sink.close(error)
+            sink, self._sink = self._sink, None
+            if sink is not None:
+                sink.close(error)
 
     async def _flow(self) -> None:
         try:

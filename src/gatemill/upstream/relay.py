@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gatemill.core.errors import ClientGone, GatemillError, UpstreamBadReply
+from gatemill.core.errors import ClientGone, GatemillError, InternalError, UpstreamBadReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,8 @@ class Relay:
         self._transform = transform
         self._attempt = attempt
         self._now = now
-        self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Whether there is something to relay; False when it failed before that.
+        self._started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._held: list[bytes] = []  # events before the door is attached
         self._events = 0  # sent to the caller; about one token each, when usage never comes
         self._sink: Sink | None = None
@@ -69,11 +70,13 @@ class Relay:
         """
         self._source.attach(self)
         try:
-            await self._started
+            has_begun = await self._started
         except asyncio.CancelledError:
             self._source.abort()
             self._end(ClientGone("The caller hung up."))
             raise
+        if not has_begun:
+            raise self._verdict()
 
     def on_end(self, settle: Callable[[GatemillError | None], bytes]) -> None:
         """`settle` is called once when the stream is over, and gives the last bytes to send."""
@@ -88,34 +91,38 @@ class Relay:
         attempt = self._attempt
         if not attempt.first_byte_s:
             attempt.first_byte_s = self._now()
+        out: bytes | None = None
         try:
             out = self._transform.feed(data)
         except GatemillError as error:
             self._source.abort()
             self._end(error)
-            return
-        if not out:
-            return
-        self._events += out.count(b"\n\n")
-        if self._sink is not None:
-            self._sink.feed(out)
-            return
-        self._held.append(out)
-        if not self._started.done() and (self._transform.started or self._is_full()):
-            self._started.set_result(None)
+        finally:
+            if out is None and not self._ended:
+                self._break()
+        if out:
+            self._pass(out)
+        if self._transform.is_over and not self._ended:
+            # Some providers close late, or not at all, and callers do not wait for it. What is left is
+            # read, so that the connection can be used again.
+            self.close(None)
+            self._source.resume()
 
     def close(self, error: GatemillError | None) -> None:
         """The upstream has ended."""
         if self._ended:
             return
         if error is None:
+            last: bytes | None = None
             try:
                 last = self._transform.finish()
             except GatemillError as failure:
                 error = failure
-            else:
-                if last:
-                    self._held.append(last)
+            finally:
+                if last is None and error is None:
+                    self._break()
+            if last:
+                self._held.append(last)
         self._end(error)
 
     # --- Source of the door -----------------------------------------------------------------------
@@ -156,9 +163,24 @@ class Relay:
 
     # --- Inside ----------------------------------------------------------------------------------
 
+    def _pass(self, out: bytes) -> None:
+        # Without comments, by which some providers say that they still think.
+        self._events += out.count(b"\n\n") - out.count(b"\n\n:") - out.startswith(b":")
+        if self._sink is not None:
+            self._sink.feed(out)
+            return
+        self._held.append(out)
+        if not self._started.done() and (self._transform.started or self._is_full()):
+            self._started.set_result(True)
+
     def _is_full(self) -> bool:
         held_bytes = sum(map(len, self._held))
         return self._events >= HOLD_EVENTS_MAX or held_bytes >= HOLD_BYTES_MAX
+
+    def _break(self) -> None:
+        """A fault of our own, which goes on to whoever logs it, ends the stream as a failure does."""
+        self._source.abort()
+        self._end(InternalError("This is our fault, not yours. Report the request id."))
 
     def _end(self, error: GatemillError | None) -> None:
         self._ended = True
@@ -173,14 +195,16 @@ class Relay:
         if self._slot is not None:
             self._slot.end(error, attempt.ended_s)
         if not self._started.done():
-            if error is None:
-                self._started.set_result(None)
-            else:
-                self._started.set_exception(error)
-                if isinstance(error, ClientGone):
-                    self._started.exception()  # nobody waits for it any more
+            self._started.set_result(error is None)
+            if error is not None:
                 return
         self._release()
+
+    def _verdict(self) -> GatemillError:
+        # Not kept: its traceback will hold the frame that holds this relay.
+        failure, self._failure = self._failure, None
+        assert failure is not None
+        return failure
 
     def _release(self) -> None:
         if self._ended and self._on_end is not None:
@@ -194,7 +218,8 @@ class Relay:
         if self._held:
             data = b"".join(self._held)
             self._held.clear()
-            sink.feed(data)
+            if data:  # an empty piece would end a chunked answer
+                sink.feed(data)
         if self._ended:
             self._sink = None
             sink.close(self._failure)
