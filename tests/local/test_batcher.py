@@ -27,7 +27,7 @@ class Stage:
 
     def compute(self, inputs):
         self.batches.append(list(inputs))
-        assert self.turns.acquire(timeout=30)
+        assert self.turns.acquire(timeout=60)
         if self.error is not None:
             raise self.error
         return [text.upper() for text in inputs]
@@ -37,11 +37,11 @@ class Stage:
         return asyncio.ensure_future(self.batcher.run(texts, lengths))
 
     async def started(self, count: int) -> None:
-        for _ in range(100_000):
-            if len(self.batches) >= count:
-                return
-            await asyncio.sleep(0)
-        pytest.fail("no batch was begun")
+        async with asyncio.timeout(60.0):  # a thread begins it, and tells nobody
+            while True:
+                if len(self.batches) >= count:
+                    return
+                await asyncio.sleep(0)
 
     def go_on(self, batches: int = 1) -> None:
         self.turns.release(batches)

@@ -46,7 +46,7 @@ async def test_a_command_answers_under_the_name_that_it_knows(loaded):
 
 
 async def test_a_stream_whose_child_is_killed_ends_once_and_the_next_request_is_answered(loaded):
-    child = await loaded(served_name="fake+slow=0.2")
+    child = await loaded(served_name="fake+words=300+slow=0.2")
     first = child.pid
     sink = Remembered()
     source = await opened(child, streamed("fake"))
@@ -80,7 +80,7 @@ async def test_its_key_is_in_its_environment_and_in_nobody_s_arguments(tmp_path)
         key = (tmp_path / "key").read_text().strip()
         assert len(key) == 32
         everything = arguments_of_all()
-        assert b"fake-provider" in everything
+        assert b"fake_provider" in everything
         assert key.encode() not in everything
     finally:
         await child.close()
@@ -121,7 +121,9 @@ async def test_a_child_that_does_not_start_again_fails_requests_at_once(loaded, 
 
 async def test_a_request_waits_for_a_starting_child_as_long_as_for_a_first_byte(loaded, tmp_path):
     flag = tmp_path / "slow"
-    child = await loaded(command=("sh", "-c", f'[ -e {flag} ] && sleep 9; exec "$@"', "sh", *FAKE))
+    child = await loaded(
+        command=("sh", "-c", f'[ -e {flag} ] && sleep 600; exec "$@"', "sh", *FAKE)
+    )
     flag.touch()
     kill(child.pid)
     await until(lambda: child.pid is None)
@@ -152,6 +154,22 @@ async def test_loading_that_is_called_off_leaves_nothing(tmp_path):
     place = Place(tmp_path / "runners", spec(command=("sh", "-c", script)))
     assert place.take()
     place.release()
+
+
+@pytest.mark.parametrize("turns", [1, 3, 30])
+async def test_a_start_that_is_called_off_leaves_nothing(tmp_path, turns):
+    log = tmp_path / "log"
+    wanted = process.Command(("sleep", "600"), log, 1 << 20, 2.0)
+    while True:
+        task = asyncio.ensure_future(process.start(wanted))
+        for _ in range(turns):  # the guard is there, and has not said yet that the command runs
+            await asyncio.sleep(0)
+        if task.cancel():
+            break
+        await (await task).stop()  # or it has: this machine stood still meanwhile
+    await asyncio.wait([task])
+    assert task.cancelled()
+    await until(lambda: str(log).encode() not in arguments_of_all())
 
 
 async def test_a_system_without_room_for_a_process_is_asked_again(loaded, monkeypatch):

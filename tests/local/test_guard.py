@@ -14,7 +14,7 @@ import pytest
 from children import lives
 from gatemill.local import guard
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ISOLATED = [sys.executable, "-I", "-S", guard.__file__]
 
 

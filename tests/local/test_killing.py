@@ -14,7 +14,7 @@ task = "generate"
 engine = "command"
 command = ["{sys.executable}", "-m", "gatemill", "fake-provider", "--port", "{{port}}"]
 health = "/livez"
-served_name = "fake+slow=0.3"
+served_name = "fake+words=200+slow=0.3"
 stop_timeout_s = 2
 """
 

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
             stdin=subprocess.PIPE,  # stays open as long as we live
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=harmless(os.environ) | told["variables"],
+            env=inherited() | told["variables"],
             process_group=0,
             # This process has one thread when it forks, so what runs between fork and exec is safe.
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
@@ -73,6 +73,11 @@ def main(arguments: list[str]) -> int:
     _kill(child.pid, signal.SIGKILL)  # what it has started itself
     copier.join(_LAST_WORDS_S)
     return code if code >= 0 else 128 - code
+
+
+def inherited() -> dict[str, str]:
+    """What of this process's environment a child may see, and whoever stands between them."""
+    return harmless(os.environ)
 
 
 def harmless(variables: Mapping[str, str]) -> dict[str, str]:

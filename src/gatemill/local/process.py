@@ -12,7 +12,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gatemill.core import children
 from gatemill.core.errors import ModelLoadFailed
+from gatemill.local.guard import inherited
 from gatemill.wire.failure import clean
 
 _GUARD = Path(__file__).with_name("guard.py")
@@ -71,20 +73,27 @@ class Process:
 
 async def start(command: Command) -> Process:
     """The command runs. Raises ModelLoadFailed when it cannot be run at all."""
-    guard = await asyncio.create_subprocess_exec(
+    guard = await children.start(
         *(sys.executable, "-I", "-S", str(_GUARD)),
         *(str(command.log), str(command.log_bytes), str(command.stop_timeout_s)),
         stdin=asyncio.subprocess.PIPE,  # ends with us, however we end
         stdout=asyncio.subprocess.PIPE,
+        env=inherited(),
         start_new_session=True,  # Ctrl-C at our terminal is ours alone: requests end first
     )
     assert guard.stdin is not None
     assert guard.stdout is not None
     told = {"argv": command.argv, "variables": command.variables}
-    guard.stdin.write(json.dumps(told).encode() + b"\n")
-    said = (await guard.stdout.readline()).decode(errors="replace").strip()
-    if not said.isdecimal():
-        await guard.wait()
+    runs = False
+    try:
+        guard.stdin.write(json.dumps(told).encode() + b"\n")
+        said = (await guard.stdout.readline()).decode(errors="replace").strip()
+        runs = said.isdecimal()
+    finally:
+        if not runs:
+            guard.stdin.close()  # also where the start was called off: nobody else knows of it
+            await guard.wait()
+    if not runs:
         raise ModelLoadFailed(f"The model's command did not start: {clean(said) or 'no reason'}.")
     return Process(command, guard, int(said))
 

@@ -74,6 +74,7 @@ class Shelf:
         self._leaving: set[Slot] = set()  # their last requests are under way
         self._transports: Mapping[str, Transport] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # unloading, preloading; ended by close
+        self.first: list[asyncio.Task[None]] | None = None  # what is preloaded at the start
         self._tidier: asyncio.Task[None] | None = None
         self._pools: list[ThreadPoolExecutor] = []
         self._tools: Tools | None = None  # made for the first model: no thread before
@@ -95,10 +96,7 @@ class Shelf:
         self._retire(before)
 
     def publish(self, specs: Mapping[str, ModelSpec]) -> None:
-        """The versions of the registry that run here, in place of those before.
-
-        One that is gone is unloaded when its last request is over.
-        """
+        """The versions of the registry that run here, in place of those before, as above."""
         before, self._published = self._published, dict(specs)
         self._retire(before)
 
@@ -167,8 +165,8 @@ class Shelf:
 
     def preload(self, names: Iterable[str]) -> None:
         """These models are loaded in the background; a failure shows in their states."""
-        for name in names:
-            self._run(self._preload(self.find(name)))
+        tasks = [self._run(self._preload(self.find(name))) for name in names]
+        self.first = tasks if self.first is None else self.first
 
     async def tidy(self) -> None:
         """Models that nobody has asked for lately are unloaded."""

@@ -62,7 +62,7 @@ async def test_a_large_request_leaves_the_event_loop(builtins, monkeypatch):
 async def test_more_than_wait_are_refused_and_counted(builtins, monkeypatch):
     monkeypatch.setattr(engine, "WAITING_MAX", 1)
     gate = threading.Event()
-    monkeypatch.setattr(sentiment, "answer", lambda body, now_s: gate.wait(10) and {})
+    monkeypatch.setattr(sentiment, "answer", lambda body, now_s: gate.wait(60) and {})
     first = asyncio.ensure_future(ask(builtins, out(input=LONG)))
     await asyncio.sleep(0)
     with pytest.raises(UpstreamOverloaded):
@@ -76,7 +76,7 @@ async def test_more_than_wait_are_refused_and_counted(builtins, monkeypatch):
 
 async def test_the_deadline_ends_the_wait(builtins, monkeypatch):
     gate = threading.Event()
-    monkeypatch.setattr(sentiment, "answer", lambda body, now_s: gate.wait(10) and {})
+    monkeypatch.setattr(sentiment, "answer", lambda body, now_s: gate.wait(60) and {})
     with pytest.raises(UpstreamTimeout):
         await ask(builtins, out(input=LONG), deadline_s=0.0)
     gate.set()

@@ -64,6 +64,28 @@ CARDS = {
             limits="Reads the first 20,000 characters of a text.",
         ),
         Card(
+            name="moderation",
+            task="classify",
+            version="1",
+            path="/predict",
+            module="moderation",
+            about=(
+                "Looks for phrases in which people threaten, hate or ask for harm, in English and German;"
+                " a score for each of the 13 categories of /v1/moderations. Also asked at /v1/predict."
+            ),
+            not_for=(
+                "It is a first net and no moderation model: it knows phrases and not what they mean. Whoever"
+                " says it in other words, another language, letters with gaps or a picture passes, and a"
+                " quotation counts like a threat. Where it matters, name a model that was trained for it."
+            ),
+            measured=(
+                "42 of 52 harmful sentences found (81 %), and 0 of 40 harmless ones flagged, which were not"
+                " looked at while its phrases were written; they are short and by the same hand, so that"
+                " texts of strangers will do worse."
+            ),
+            limits="Texts up to 20,000 characters, 256 in one request.",
+        ),
+        Card(
             name="hash-512",
             task="embed",
             version="1",

@@ -95,7 +95,7 @@ def answer(body: bytes, now_s: float) -> Json | Sequence[bytes]:
     lines, is_cut = _fitting(said(sources(_messages(asked))), most)
     text = "\n".join(lines)
     used = {
-        "prompt_tokens": tokens.estimate_prompt(fields.decode_object(body)),
+        "prompt_tokens": tokens.estimate_prompt(fields.read_object(body)),
         "completion_tokens": tokens.estimate(len(text.encode())),
     }
     used["total_tokens"] = used["prompt_tokens"] + used["completion_tokens"]

@@ -6,14 +6,12 @@ import functools
 import math
 import tomllib
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
+from gatemill.local.builtin import labels
 from gatemill.local.builtin.words import words
-from gatemill.policy import tokens
-from gatemill.wire.predict import TEXT_CHARS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,15 +44,6 @@ class Lexicon(Struct, frozen=True):
     longest: int  # words of the longest phrase
 
 
-class _Asked(Struct):
-    input: str | list[str]
-    top_k: int | None = None
-    truncate: bool | None = None
-
-
-_asked = msgspec.json.Decoder(_Asked)
-
-
 @functools.cache
 def lexicon() -> Lexicon:
     """The shipped one; read when it is first needed."""
@@ -82,28 +71,7 @@ def lexicon() -> Lexicon:
 
 def answer(body: bytes, now_s: float) -> Json:
     """The answer to a predict request that has been checked."""
-    asked = _asked.decode(body)
-    texts = asked.input if isinstance(asked.input, list) else [asked.input]
-    used = sum(tokens.estimate(len(text.encode("utf-8", "replace"))) for text in texts)
-    return {
-        "object": "list",
-        "model": "builtin/sentiment",
-        "version": lexicon().version,
-        "predictions": [_prediction(text, asked.top_k or 1) for text in texts],
-        "usage": {"prompt_tokens": used, "total_tokens": used},
-    }
-
-
-def _prediction(text: str, top_k: int) -> dict[str, Any]:
-    scores = classify(text[:TEXT_CHARS_MAX])
-    best = sorted(scores.items(), key=lambda each: -each[1])
-    shown = [{"label": label, "score": score} for label, score in best[:top_k]]
-    return {
-        "label": best[0][0],
-        "confidence": best[0][1],
-        "scores": shown,
-        "truncated": len(text) > TEXT_CHARS_MAX,
-    }
+    return labels.answer(body, "builtin/sentiment", lexicon().version, classify)
 
 
 def classify(text: str) -> dict[str, float]:
