@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gatemill.core import scopes
+from gatemill.core.guard import NOTHING, Uses
 from gatemill.core.limits import UNLIMITED, Limits
 
 if TYPE_CHECKING:
+    from gatemill.core.guard import Verdict
     from gatemill.core.limits import Hold
     from gatemill.core.ports import Dialect, Lane, Stream, Transport
+    from gatemill.core.trace import Trace
 
 
 class Usage(Struct, frozen=True):
@@ -78,6 +82,13 @@ class Key(Struct, frozen=True):
     limits: Limits = UNLIMITED  # the key's own
     # What its user and its team may do: (scope, id, limits); filled when the key table is loaded.
     above: tuple[tuple[str, str, Limits], ...] = ()
+    scopes: tuple[str, ...] = scopes.DEFAULT  # what it may do; see core/scopes.py
+    guards: Uses = NOTHING  # the key's own
+    team_guards: Uses = NOTHING
+
+    def may(self, scope: str) -> bool:
+        """Whether it has this scope; an admin's has all."""
+        return scope in self.scopes or self.admin
 
 
 class Head(Struct, gc=False):
@@ -142,6 +153,7 @@ class TargetSettings(Struct, frozen=True):
     output_field: str = "max_completion_tokens"  # what an OpenAI dialect calls its output limit
     output_default: int = 4096  # max_tokens for dialects that require one
     refuse_hints: bool = False  # unsupported harmless parameters are refused instead of reported
+    is_internal: bool = False  # one's own: it is told which trace a request belongs to
 
 
 class Attempt(Struct, gc=False):
@@ -157,6 +169,7 @@ class Attempt(Struct, gc=False):
     usage: Usage | None = None
     events: int = 0  # sent to the caller; about one token each where the usage never came
     slot: int = -1  # where the ledger keeps it in case we die; -1: nowhere
+    is_sent: bool = True  # False: it is known that no byte of it has left
 
 
 class Call(Struct, gc=False):
@@ -194,6 +207,12 @@ class Call(Struct, gc=False):
     finish: str = ""  # why the answer ended, where its format does not say; "" when it refused
     decision: str = ""  # JSON of what was weighed, for explaining it later; "" when nothing was
     job_id: str = ""  # the job on whose behalf it is made
+    verdicts: tuple[Verdict, ...] = ()  # what guards have found
+    is_inspected: bool = False  # no guard stands before it, or all of them have seen it
+    # What stands behind placeholders that guards have put into the body: "[EMAIL_1]" -> the text. It
+    # goes back into the answer, and is taken out again of what is kept.
+    hidden: dict[str, str] | None = None
+    trace: Trace | None = None  # where it belongs; None: nobody traces it
 
 
 class UsageRow(Struct, frozen=True, array_like=True):
@@ -237,6 +256,8 @@ class UsageRow(Struct, frozen=True, array_like=True):
     experiment_id: str = ""
     model_version: str = ""  # of a model in the registry: "sentiment:3"
     prompt_version: str = ""  # of the prompt that was filled in: "greet:3"
+    trace_id: str = ""  # 32 hex digits; "" where nobody traces
+    offset_ms: float = 0.0  # when this attempt began, after the request had arrived
 
     @property
     def prompt_tokens(self) -> int:

@@ -43,3 +43,7 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Move forward."""
         self._now_s += seconds
+
+    def set(self, seconds: float) -> None:
+        """The wall clock is set by so much, as by a time server; what lasts does not notice."""
+        self._epoch_s += seconds

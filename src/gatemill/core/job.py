@@ -57,6 +57,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     parent_id: str = ""  # the job that waits for this one
     part: int = 0  # its place among the parts of the parent
     notify: bool = True  # webhooks tell of its end
+    traceparent: str = ""  # of whoever submits it; "" where nobody traces
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -91,6 +92,7 @@ class Job(Struct, frozen=True, kw_only=True):
     finished_at: float | None
     keep_until: float | None
     error: bytes | None  # JSON of a Problem
+    traceparent: str = ""  # of whoever submitted it; "" where nobody traced
 
 
 class Full(Struct, frozen=True):

@@ -103,6 +103,11 @@ class Transform(Protocol):
         ...
 
     @property
+    def is_over(self) -> bool:
+        """The format's end mark has passed: whatever follows is no part of the answer."""
+        ...
+
+    @property
     def usage(self) -> Usage | None:
         """What the upstream said so far."""
         ...
@@ -123,7 +128,8 @@ class ChunkReader(Protocol):
     """Upstream events to hub chunks, for one stream. Pure."""
 
     usage: Usage | None
-    finished: bool  # the upstream has said that the answer is complete
+    finished: bool  # the upstream has said that the answer is complete; its usage may follow
+    is_over: bool  # nothing follows
 
     def read(self, event: str, data: bytes) -> Sequence[Json]:
         """Chat completion chunks for one server-sent event; often none or one.

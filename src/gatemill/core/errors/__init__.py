@@ -1,13 +1,14 @@
 """Every failure a caller can see: one class per public code.
 
 Rule: a message says what to do next and never contains a key, a body or a foreign exception's text.
-`edge/failures.py` is the only place that turns these into bytes. The codes are listed in docs/errors.md.
+`wire/failures.py` is the only place that turns these into bytes. The codes are listed in docs/errors.md.
 """
 
 from gatemill.core.errors.caller import (
     BudgetSpent,
     ClientGone,
     Conflict,
+    ContentBlocked,
     ContentRefused,
     ContextLengthExceeded,
     HeaderInvalid,
@@ -42,6 +43,7 @@ from gatemill.core.errors.own import (
     DeadlineExceeded,
     Draining,
     ExtraNotInstalled,
+    GuardUnavailable,
     InternalError,
     LedgerUnavailable,
     LimitsUnavailable,
@@ -72,12 +74,14 @@ __all__ = [
     "CircuitOpen",
     "ClientGone",
     "Conflict",
+    "ContentBlocked",
     "ContentRefused",
     "ContextLengthExceeded",
     "DeadlineExceeded",
     "Draining",
     "ExtraNotInstalled",
     "GatemillError",
+    "GuardUnavailable",
     "HeaderInvalid",
     "HeadersTooLarge",
     "HostRefused",

@@ -63,6 +63,12 @@ class ContentRefused(InvalidRequest):
     code = "content_policy_violation"
 
 
+class ContentBlocked(InvalidRequest):
+    """A guard of this gateway found what may not pass, in the request or in its answer."""
+
+    code = "content_filter"
+
+
 class UpstreamRefused(InvalidRequest):
     """The provider called the request invalid; its words are passed on, cleaned and cut."""
 

@@ -54,6 +54,15 @@ class LimitsUnavailable(GatemillError):
     anthropic_type = "overloaded_error"
 
 
+class GuardUnavailable(GatemillError):
+    """A guard cannot answer, and what it has not seen must not pass (`guards.on_failure`)."""
+
+    code = "guard_unavailable"
+    status = 503
+    type = "server_error"
+    anthropic_type = "api_error"
+
+
 class LedgerUnavailable(GatemillError):
     """The database of keys and usage cannot be opened, read or written."""
 

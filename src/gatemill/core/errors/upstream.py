@@ -87,3 +87,11 @@ class UpstreamTimeout(UpstreamError):
     code = "upstream_timeout"
     status = 504
     anthropic_type = "timeout_error"
+    is_sent = True  # False: nobody was there to be sent the request, so nobody bills for it
+
+    @classmethod
+    def unsent(cls, message: str) -> UpstreamTimeout:
+        """The failure of an attempt of which no byte has left."""
+        error = cls(message)
+        error.is_sent = False
+        return error
