@@ -112,12 +112,22 @@ def test_what_needs_a_restart_exists_and_stays_as_it_was(tmp_path, option):
         "openapi": "false",
         "dev_key": "false",
         "workers": "1",
+        "admin_port": "8701",
         "embedded": "false",
         "kinds": '["a.b"]',
         "dispatch": '"redis"',
         "broker": '"redis://h:1/0"',
         "lease_s": "9.0",
         "beat_s": "2.0",
+        "metrics_port": "8702",
+        "log_levels": '{ jobs = "debug" }',
+        "endpoint": '"http://127.0.0.1:4318"',
+        "headers": '{ x-token = "secret-of-the-collector" }',
+        "sample_share": "0.5",
+        "trust_incoming": "true",
+        "genai_semconv": '"1.41"',
+        "timeout_s": "3.0",
+        "flush_timeout_s": "3.0",
     }
     old = Settings()
     text = special.get(name) or values[type(getattr(getattr(old, section), name))]
@@ -126,7 +136,8 @@ def test_what_needs_a_restart_exists_and_stays_as_it_was(tmp_path, option):
     assert getattr(getattr(result.settings, section), name) == getattr(getattr(old, section), name)
     assert "limits.body_bytes: 33554432 -> 9" in result.changes
     if name != "workers":
-        said = (f"{option}: ", f"+ {option}: ")  # the latter where there was none
+        # The second where there was none; the third for one entry of a table.
+        said = (f"{option}: ", f"+ {option}: ", f"+ {option}.")
         assert [line for line in result.needs_restart if line.startswith(said)]
     assert not [line for line in result.changes if line.startswith(f"{option}: ")]
 

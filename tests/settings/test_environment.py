@@ -112,5 +112,6 @@ def test_two_variables_that_contradict_are_refused(tmp_path: Path) -> None:
 
 
 def test_variables_that_others_read_are_left_alone(tmp_path: Path) -> None:
-    environ = dict.fromkeys(("GATEMILL_API_KEY", "GATEMILL_URL", "GATEMILL_GOLDEN"), "x")
+    names = ("GATEMILL_API_KEY", "GATEMILL_URL", "GATEMILL_GOLDEN", "GATEMILL_CONSUME_FROM")
+    environ = dict.fromkeys(names, "x")
     assert loaded(tmp_path, "", environ).settings.server.port == 8700

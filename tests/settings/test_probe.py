@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from gatemill.settings import probe
 from gatemill.settings.probe import Listed, listed
 
 
@@ -32,7 +33,8 @@ def response(body: bytes, status: str = "200 OK") -> bytes:
     return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status.encode(), len(body), body)
 
 
-def test_the_model_list_is_asked_for_and_read() -> None:
+def test_the_model_list_is_asked_for_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "ANSWER_TIMEOUT_S", 60.0)  # the machine may be busy
     body = b'{"object":"list","data":[{"id":"a","owned_by":"vllm","x":1},{"id":"b"}]}'
     with answering(response(body)) as (url, heard):
         assert listed(url) == [Listed("a", "vllm"), Listed("b")]

@@ -38,3 +38,17 @@ def test_one_process_or_shared_counters_may_start(tmp_path, text):
 
 def test_a_wrong_type_has_one_error_only(tmp_path):
     assert len(refused(tmp_path, '[server]\nworkers = "4"\n')) == 1
+
+
+@pytest.mark.parametrize("text", ["admin_port = 8700\n", "port = 9000\nadmin_port = 9000\n"])
+def test_both_listeners_at_one_port_are_refused(tmp_path, text):
+    (error,) = refused(tmp_path, "[server]\n" + text)
+    assert "server.admin_port" in error
+    assert "is server.port, too" in error
+
+
+@pytest.mark.parametrize(
+    "text", ["admin_port = 8701\n", "port = 0\nadmin_port = 0\n", "port = 9000\n"]
+)
+def test_other_ports_are_fine(tmp_path, text):
+    assert loaded(tmp_path, "[server]\n" + text).settings.server.host == "127.0.0.1"

@@ -9,7 +9,6 @@ from gatemill.settings.model import (
     Model,
     Provider,
     Rates,
-    Server,
     Settings,
     Stores,
     Target,
@@ -17,6 +16,7 @@ from gatemill.settings.model import (
 )
 from gatemill.settings.secret import Secret, masked
 from gatemill.settings.section import Section
+from gatemill.settings.server import Server
 from gatemill.settings.vendors import Vendor, vendors
 
 __all__ = [

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gatemill.settings.secret import Secret
-from gatemill.settings.section import Amount, Count, Dollars, Section, Share, Url
+from gatemill.settings.section import Amount, Count, Dollars, Section, Share
 
 
 class Budget(Section):
@@ -63,15 +62,6 @@ class Reserve(Section):
     unknown_price: Literal["refuse"] | Dollars = Field(
         "refuse",
         description="With a hard budget, what a token without a price counts: dollars per million, or `refuse`.",
-    )
-
-
-class Alerts(Section):
-    """Who is told when a budget is used up."""
-
-    webhook: Url | None = Field(None, description="URL that gets a signed POST for every alert.")
-    secret: Secret | None = Field(
-        None, description="Signing secret, `whsec_` and base64; needed with `webhook`."
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path as File
 from typing import Any
 
 from gatemill.settings.errors import Path, meant
+from gatemill.settings.guard_checks import guard_problems
 from gatemill.settings.layers import table
 from gatemill.settings.local_checks import served_problems
 from gatemill.settings.model_checks import Problem, model_problems
@@ -32,6 +33,7 @@ def problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _targets(name, model, providers)
     yield from served_problems(tree)
     yield from model_problems(tree)
+    yield from guard_problems(tree)
     yield from _alerts(table(tree, "alerts"))
 
 

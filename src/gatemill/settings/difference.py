@@ -19,11 +19,22 @@ from gatemill.settings.secret import Secret
 
 # The listener, the folder, the stores and the processes are made once, at the start.
 NEEDS_RESTART: Mapping[str, tuple[str, ...]] = {
-    "server": ("host", "port", "data_dir", "log", "log_level", "openapi", "workers", "watch"),
+    "server": (
+        *("host", "port", "admin_host", "admin_port", "data_dir"),
+        *("log", "log_level", "openapi", "workers", "watch"),
+        *("log_levels", "log_file", "log_file_bytes_max", "log_files_max"),
+    ),
     "stores": ("database", "counters", "cache", "when_away"),
     "keys": ("dev_key",),
     "cache": ("memory_bytes",),
-    "jobs": ("embedded", "slots", "kinds", "dispatch", "broker", "lease_s", "beat_s"),
+    "jobs": (
+        *("embedded", "slots", "kinds", "dispatch", "broker", "lease_s", "beat_s"),
+        "metrics_port",
+    ),
+    "telemetry": (
+        *("endpoint", "headers", "sample_share", "trust_incoming", "service_name"),
+        *("genai_semconv", "queue_max", "timeout_s", "flush_timeout_s"),
+    ),
 }
 
 

@@ -15,8 +15,8 @@ from gatemill.local.builtin.cards import CARDS
 from gatemill.local.builtin.cards import PROVIDER as BUILTIN
 from gatemill.settings.errors import Origin
 from gatemill.settings.layers import Layer, table
-from gatemill.settings.model import Server
 from gatemill.settings.probe import Listed
+from gatemill.settings.server import Server
 from gatemill.settings.vendors import Vendor, vendors
 
 MODELS_MAX = 200  # of one local server; the others are reachable as provider/model

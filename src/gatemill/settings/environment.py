@@ -16,13 +16,15 @@ from gatemill.settings.references import meaning
 from gatemill.settings.schema import keys_at, type_at
 
 PREFIX = "GATEMILL_"
-# Read elsewhere: by the search for the file, by `gatemill chat`, by servers that a gateway starts
+# Read elsewhere: by the search for the file, by `gatemill chat` and `gatemill consume`, by servers that a gateway starts
 # (local/runtimes/command.py), and by the test suite.
 OTHERS = frozenset(
     {
         "GATEMILL_CONFIG",
         "GATEMILL_API_KEY",
         "GATEMILL_URL",
+        "GATEMILL_CONSUME_FROM",
+        "GATEMILL_CONSUME_TO",
         "GATEMILL_TOKEN",
         "GATEMILL_REQUIRE_SERVICES",
         "GATEMILL_GOLDEN",

@@ -53,6 +53,12 @@ class Jobs(Section):
     """Work that outlives a request."""
 
     embedded: bool = Field(default=True, description="Whether `gatemill serve` runs jobs itself.")
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="Port on 127.0.0.1 at which `gatemill worker` answers `/metrics`; none by default.",
+    )
     slots: Count = Field(400, le=10_000, description="Most jobs at once in one worker.")
     queues: dict[QueueName, Queue] = Field({}, description="Limits by queue.")
     kinds: tuple[str, ...] = Field(

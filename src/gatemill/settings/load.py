@@ -23,8 +23,9 @@ from gatemill.settings.layers import Layer, table
 from gatemill.settings.leaves import leaves
 from gatemill.settings.lines import lines
 from gatemill.settings.model import Settings
+from gatemill.settings.otel import found as found_by_otel
 from gatemill.settings.probe import listed
-from gatemill.settings.processes import apart
+from gatemill.settings.processes import apart, colliding
 from gatemill.settings.references import resolved
 from gatemill.settings.schema import takes_fraction
 from gatemill.settings.vendors import vendors
@@ -70,6 +71,7 @@ def load(
     _imply_kinds(layer)
     found, hints = discovered(layer.tree, environ, lister)
     layer.complete(found)
+    layer.complete(found_by_otel(environ))
     _fill_access(layer, environ)
     settings = _validated(layer, DEFAULT if path is None else Origin(str(path)), errors)
     origins = {path_text(leaf): _origin(layer, leaf) for leaf, _ in leaves(settings)}
@@ -186,6 +188,7 @@ def _validated(layer: Layer, whole: Origin, errors: list[ConfigError]) -> Settin
         errors.extend(_located(layer, worded(error), whole))
     errors.extend(_located(layer, problems(layer.tree), whole))
     errors.extend(_located(layer, apart(layer.tree), whole))
+    errors.extend(_located(layer, colliding(layer.tree), whole))
     if errors or settings is None:
         raise ConfigErrors(errors)
     return settings

@@ -16,9 +16,12 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from gatemill.settings.admission import Alerts, Allowance, Idempotency, Reserve
+from gatemill.settings.admission import Allowance, Idempotency, Reserve
+from gatemill.settings.alerts import Alerts
+from gatemill.settings.auth import Auth
 from gatemill.settings.experiments import Experiments
 from gatemill.settings.features import Features
+from gatemill.settings.guards import Guards, GuardUses
 from gatemill.settings.jobs import Batches, Files, Jobs, Webhooks
 from gatemill.settings.knowledge import Knowledge
 from gatemill.settings.local import LocalModel, Serving
@@ -28,6 +31,8 @@ from gatemill.settings.resilience import Breaker, Queueing, Retries
 from gatemill.settings.routing import ByFeature, Cache, Complexity, Experiment, Shadow, Strategy
 from gatemill.settings.secret import Secret
 from gatemill.settings.section import Count, Dollars, Operation, Seconds, Section, Url
+from gatemill.settings.server import Server
+from gatemill.settings.telemetry import Telemetry
 from gatemill.settings.vendors import vendors
 
 _SQLITE = "sqlite:///"
@@ -57,60 +62,6 @@ def _store(value: str) -> str:
 
 Store = Annotated[str, AfterValidator(_store)]
 Kind = Annotated[str, AfterValidator(_kind), Field(json_schema_extra={"enum": list(vendors())})]
-
-
-class Server(Section):
-    """Where Gatemill listens and how it behaves."""
-
-    host: str = Field(
-        "127.0.0.1", description="Address to listen on; others than loopback need an admin key."
-    )
-    port: int = Field(8700, ge=0, le=65_535, description="Port to listen on; 0 takes any free one.")
-    data_dir: str = Field(
-        "./data", min_length=1, description="Folder of the database and the development key."
-    )
-    allowed_hosts: tuple[str, ...] = Field(
-        (),
-        description="Host names that requests may carry, besides loopback names on a loopback address.",
-    )
-    request_timeout_s: Seconds = Field(
-        600.0, description="Longest time for one request, retries and fallbacks included."
-    )
-    drain_timeout_s: float = Field(
-        30.0, ge=0, le=86_400, description="Time that open requests get to finish at shutdown."
-    )
-    direct_models: bool = Field(
-        default=True,
-        description="Whether `provider/model` reaches any model of a configured provider.",
-    )
-    predict_model: str = Field(
-        "builtin/sentiment",
-        min_length=1,
-        max_length=200,
-        description="Model that answers `POST /predict` where the body names none.",
-    )
-    unsupported_parameters: Literal["report", "refuse"] = Field(
-        "report",
-        description="What happens to harmless parameters that a target cannot carry: named in a header, or refused.",
-    )
-    discover: bool = Field(
-        default=True,
-        description="Whether providers are added whose key is in the environment, or that run on this machine.",
-    )
-    log: Literal["auto", "json", "pretty"] = Field(
-        "auto", description="Form of the log; `auto` is pretty on a terminal."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least important messages to log."
-    )
-    openapi: bool = Field(default=True, description="Whether /docs and /openapi.json are served.")
-    workers: Count = Field(
-        1, le=128, description="Processes that answer; more than one need shared counters."
-    )
-    watch: bool = Field(
-        default=False,
-        description="Whether the configuration is loaded again when its file changes.",
-    )
 
 
 class Timeout(Section):
@@ -184,6 +135,10 @@ class Provider(Section):
     ca_file: str | None = Field(
         None, description="File of certificates to trust instead of the system's."
     )
+    internal: bool = Field(
+        default=False,
+        description="Whether it is one's own, and is told which trace a request belongs to.",
+    )
 
 
 class Target(Section):
@@ -245,6 +200,10 @@ class Model(Section):
         (),
         description="Other names of [models], without *, tried in order when every target fails; `cache` at the end gives an answer that is no longer fresh.",
     )
+    guards: GuardUses = Field(
+        GuardUses.model_construct(),
+        description="Guards of this model; each replaces that of [guards] with its name.",
+    )
     description: str = Field("", description="Shown in lists of models.")
     output_max: Count | None = Field(
         None, description="Most output tokens that a request may ask for."
@@ -294,6 +253,9 @@ class Stores(Section):
         description="What happens to requests under a hard budget while Redis is away: 503, or this process's share of what was left.",
     )
     usage_retention_days: Count = Field(90, description="Days that usage rows are kept.")
+    audit_retention_days: Count = Field(
+        365, description="Days that entries of the audit log are kept."
+    )
 
 
 class Rates(Section):
@@ -338,6 +300,7 @@ class Settings(Section):
     stores: Stores = Field(Stores.model_construct(), description="Where keys and usage are kept.")
     prices: dict[str, Rates] = Field({}, description="Prices by `model` or `provider/model`.")
     keys: Keys = Field(Keys.model_construct(), description="Callers' keys.")
+    auth: Auth = Field(Auth.model_construct(), description="Signing in with a browser.")
     breaker: Breaker = Field(
         Breaker.model_construct(), description="When a target that fails is left alone."
     )
@@ -349,7 +312,7 @@ class Settings(Section):
         Reserve.model_construct(), description="What is set aside before the real cost is known."
     )
     alerts: Alerts = Field(
-        Alerts.model_construct(), description="Who is told when a budget is used up."
+        Alerts.model_construct(), description="Who is told of budgets and incidents, and when."
     )
     idempotency: Idempotency = Field(
         Idempotency.model_construct(), description="Answers kept for repeated requests."
@@ -381,6 +344,12 @@ class Settings(Section):
     )
     knowledge: Knowledge = Field(
         Knowledge.model_construct(), description="Documents to search and to answer from."
+    )
+    guards: Guards = Field(
+        Guards.model_construct(), description="What requests and answers must not hold."
+    )
+    telemetry: Telemetry = Field(
+        Telemetry.model_construct(), description="Traces, and where they are sent."
     )
 
     @property

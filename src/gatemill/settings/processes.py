@@ -1,4 +1,4 @@
-"""May several processes run like this? Rule: works on the raw tree and tolerates wrong types."""
+"""May several processes, or listeners, run like this? Rule: works on the raw tree and tolerates wrong types."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from gatemill.settings.errors import Path
 from gatemill.settings.layers import table
+from gatemill.settings.server import PORT
 
 
 def apart(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -19,3 +20,11 @@ def apart(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     if isinstance(workers, int) and workers > 1 and counters == "memory":
         remedy = 'set stores.counters = "redis://host:6379/0", or workers = 1'
         yield ("server", "workers"), f"{workers} processes need shared counters: {remedy}"
+
+
+def colliding(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """(path, message) when both listeners want the same port."""
+    server = table(tree, "server")
+    port = server.get("admin_port")
+    if port and port == server.get("port", PORT):
+        yield ("server", "admin_port"), f"{port} is server.port, too: choose another one"

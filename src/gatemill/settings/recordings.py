@@ -9,7 +9,15 @@ from pydantic import Field
 from gatemill.settings.section import Count, Section, Share
 
 Recorded = Literal[
-    "chat", "completions", "embeddings", "responses", "messages", "inference", "predict", "rerank"
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "inference",
+    "predict",
+    "rerank",
+    "moderations",
 ]
 
 

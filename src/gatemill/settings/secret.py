@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import SecretStr
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from pydantic import BaseModel, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SHOWN = 4
 _LENGTH_MIN = 12  # of a shorter one, four characters would be too much to show
@@ -20,3 +27,30 @@ class Secret(SecretStr):
 
     def _display(self) -> str:
         return masked(self.get_secret_value())
+
+
+def secrets_in(value: object) -> Iterator[str]:
+    """Every secret of a configuration, the passwords of its URLs among them."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+        yield from _passwords(value.get_secret_value())
+    elif isinstance(value, str):
+        yield from _passwords(value)
+    elif isinstance(value, BaseModel):
+        yield from secrets_in(dict(iter(value)))  # of `Settings`, `keys` is a field
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from secrets_in(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from secrets_in(item)
+
+
+def _passwords(text: str) -> Iterator[str]:
+    """As it is written, and without its percent signs."""
+    address = text.partition("://")[2]
+    credentials, at, _ = address.partition("/")[0].rpartition("@")
+    password = credentials.partition(":")[2] if at else ""
+    if password:
+        yield password
+        yield unquote(password)

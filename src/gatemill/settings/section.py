@@ -27,6 +27,10 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _url_or_nothing(value: str) -> str:
+    return _url(value) if value else value
+
+
 # What a provider may offer itself.
 Operation = Literal[
     "chat",
@@ -37,8 +41,10 @@ Operation = Literal[
     "count_tokens",
     "predict",
     "rerank",
+    "moderations",
 ]
 Url = Annotated[str, AfterValidator(_url)]
+UrlOrNothing = Annotated[str, AfterValidator(_url_or_nothing)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]

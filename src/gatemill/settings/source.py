@@ -40,9 +40,9 @@ class Source:
         lister: Lister | None = listed,
     ) -> None:
         """The arguments of `load`. Paths are relative to the folder that this is called in."""
-        self._config = config
+        self.config = config
         self._environ = environ
-        self._flags = flags
+        self.flags = flags
         self._lister = lister
         self.file = config or Path(environ.get("GATEMILL_CONFIG") or DEFAULT_FILE)
 
@@ -54,7 +54,7 @@ class Source:
         for _ in range(_READS_MAX):
             text = self._text()
             try:
-                found = load(self._config, self._environ, self._flags, lister=self._lister)
+                found = load(self.config, self._environ, self.flags, lister=self._lister)
             except ConfigErrors as error:
                 return tuple(str(one) for one in error.errors)
             if self._text() == text:
@@ -64,10 +64,17 @@ class Source:
     def load_kept(self, entry: Entry) -> Draft | tuple[str, ...]:
         """A configuration of the history, with the flags and the environment of now."""
         try:
-            found = load(entry.path, self._environ, self._flags, lister=self._lister)
+            found = load(entry.path, self._environ, self.flags, lister=self._lister)
             return Draft(replace(found, path=self.file), entry.text)
         except ConfigErrors as error:
             return tuple(str(one) for one in error.errors)
+
+    def load_newest(self) -> Draft | None:
+        """The configuration that took effect last, where its folder is known without the file."""
+        folder = self.flags.get("server.data_dir")
+        newest = next(iter(History(Path(folder)).applied()), None) if folder else None
+        found = self.load_kept(newest) if newest else None
+        return found if isinstance(found, Draft) else None
 
     def load_again(self, first: Draft) -> Draft:
         """For a process that joins others: what they run, though the file may be broken meanwhile.
@@ -96,10 +103,10 @@ class Source:
     def words(self) -> tuple[str, ...]:
         """The options that give another command of ours the same file and the same folder."""
         found: list[str] = []
-        if self._config is not None:
-            found += ["--config", str(self._config)]
-        if self._flags.get("server.data_dir") is not None:
-            found += ["--data-dir", str(self._flags["server.data_dir"])]
+        if self.config is not None:
+            found += ["--config", str(self.config)]
+        if self.flags.get("server.data_dir") is not None:
+            found += ["--data-dir", str(self.flags["server.data_dir"])]
         return tuple(found)
 
     def _text(self) -> bytes:

@@ -65,6 +65,10 @@ def _empty(detail: ErrorDetails, path: Path) -> str:
     return "must not be empty"
 
 
+def _form(detail: ErrorDetails, path: Path) -> str:
+    return f"must have the form {detail['ctx']['pattern']}{_found(detail['input'], path)}"
+
+
 def _decimals(detail: ErrorDetails, path: Path) -> str:
     return f"has more than {detail['ctx']['decimal_places']} decimals"
 
@@ -77,7 +81,9 @@ def _refused(detail: ErrorDetails, path: Path) -> str:
         return f'no such kind: "{value}"{meant(value, known)}; known are {", ".join(known)}'
     if path[-1] in {"base_url", "proxy"} and "expected" not in detail["msg"]:
         return f"not a valid URL: {detail['ctx']['error']}"
-    return f"{detail['ctx']['error']}{_found(detail['input'], path)}"
+    # Of a whole table, what stands there is no news.
+    found = "" if isinstance(detail["input"], dict) else _found(detail["input"], path)
+    return f"{detail['ctx']['error']}{found}"
 
 
 def _words(detail: ErrorDetails, path: Path) -> str:
@@ -116,4 +122,5 @@ _SPECIAL: dict[str, Callable[[ErrorDetails, Path], str]] = {
     "too_short": _empty,
     "string_too_short": _empty,
     "decimal_max_places": _decimals,
+    "string_pattern_mismatch": _form,
 }
