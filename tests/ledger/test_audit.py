@@ -3,12 +3,15 @@ from threading import Barrier
 
 import pytest
 
+from gatemill.core.clock import FakeClock
 from gatemill.core.limits import Limits
 from gatemill.ledger import audit, keys
 from gatemill.ledger.audit import AuditEntry, Entry
+from gatemill.ledger.ledger import Ledger
 from gatemill.ledger.teams import Team
 
-WRITERS, EACH = 4, 25
+WRITERS, EACH = 4, 10
+DAY_S = 86_400.0
 
 
 def entry(number, **detail):
@@ -47,7 +50,7 @@ def test_changes_of_several_processes_get_numbers_of_their_own(place, database):
     def write(number):
         own = place.open(writes=True)
         try:
-            together.wait(30.0)
+            together.wait(60.0)
             for _ in range(EACH):
                 with audit.changing(own):
                     audit.add(own, entry(number))
@@ -64,3 +67,18 @@ def test_a_difference_names_what_changed_only():
     old, new = Team("t", "a", Limits(concurrency=2)), Team("t", "b", Limits(concurrency=2))
     assert audit.difference(old, new) == {"name": ["a", "b"]}
     assert audit.difference(old, old) == {}
+
+
+async def test_entries_go_when_they_are_older_than_the_days_that_they_are_kept(tmp_path):
+    clock = FakeClock(unix_s=100 * DAY_S)
+    ledger = Ledger.open(tmp_path, None, clock)
+    try:
+        await ledger.create_key("old")
+        clock.advance(2 * DAY_S)
+        await ledger.create_key("new")
+        assert await ledger.retain_audit(3) == 0
+        assert await ledger.retain_audit(1) == 1
+        (left,) = await ledger.people.audit_log(10)
+        assert left.detail["name"] == "new"
+    finally:
+        await ledger.close()

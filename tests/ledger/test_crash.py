@@ -10,13 +10,14 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import heavy
+from crews import until
 from gatemill.core.clock import FakeClock, SystemClock
 from gatemill.ledger.ledger import Ledger
 from gatemill.ledger.upkeep import SETTLE_AFTER_S, TIDY_S
 
-KILLS = 20
-ATTEMPT_KILLS = int(os.environ.get("GATEMILL_TEST_KILLS", "16"))
-PATIENCE_S = 30.0
+KILLS = int(os.environ.get("GATEMILL_TEST_KILLS", "6"))
+PATIENCE_S = 90.0
 SCRIPT = Path(__file__).with_name("recording.py")
 
 
@@ -68,7 +69,7 @@ async def test_every_recorded_row_survives_kill_9_exactly_once(tmp_path):
 
 async def test_every_attempt_that_was_sent_has_one_settled_row_after_many_kills(tmp_path):
     sent, over = set(), set()
-    for number in range(ATTEMPT_KILLS // 2):
+    for number in range(KILLS // 2):
         # Two at a time: each dies beside one that lives, and leaves its attempts to it.
         pair = [start(tmp_path, "attempts", f"{side}{number}") for side in ("left", "right")]
         for process in pair:
@@ -79,7 +80,7 @@ async def test_every_attempt_that_was_sent_has_one_settled_row_after_many_kills(
     ids = [attempt_id for attempt_id, _, _ in found]
     assert len(ids) == len(set(ids))
     assert sent <= set(ids)
-    assert len(ids) <= len(sent) + ATTEMPT_KILLS  # held, and not yet said to be sent
+    assert len(ids) <= len(sent) + KILLS  # held, and not yet said to be sent
     assert not any(unsettled for _, _, unsettled in found)
     costs = {attempt_id: cost for attempt_id, cost, _ in found}
     assert {costs[attempt_id] for attempt_id in over} == {250}
@@ -135,11 +136,13 @@ async def test_keys_changed_by_another_process_are_noticed_within_a_second(tmp_p
 
 
 async def changed(ledger, secret, wanted):
-    """The key of the secret, as soon as it is as wanted; at most a second from now."""
-    async with asyncio.timeout(1.0):
-        while not wanted(key := ledger.keys.identify(secret.encode())):
-            await ledger.list_keys(1)  # a trip to another thread: waits without a clock
-    return key
+    """The key of the secret, as soon as it is as wanted; a second from now is promised."""
+
+    def found():
+        return ledger.keys.identify(secret.encode())
+
+    await until(lambda: wanted(found()), "the change is known", heavy.within(1.0))
+    return found()
 
 
 async def test_a_full_disk_costs_rows_only_when_memory_is_full_too(tmp_path):

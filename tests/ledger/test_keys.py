@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatemill.core import scopes
 from gatemill.core.call import Key
 from gatemill.core.errors import InvalidValue, NotFound
 from gatemill.core.limits import UNLIMITED, Budget, Limits
@@ -13,23 +14,14 @@ from gatemill.ledger import audit, keys, queries, teams, usage, users
 from gatemill.ledger.keys import LIVE_KEYS_MAX, KeyTable, ListedKey, Scope
 from gatemill.ledger.teams import Team
 from gatemill.ledger.users import User
+from keys_play import NOW_S, PEPPER, identify, make
 from usage_rows import usage_row
 
-PEPPER = bytes(range(32))
-NOW_S = 1_000_000.0
 OWN = Limits(concurrency=7)
 ANNA = Limits(requests_per_minute=3)
 CORE = Limits(budgets=(Budget("month", 5_000_000),))
 SALES = Limits(tokens_per_minute=100)
 ID = st.text(string.ascii_lowercase + string.digits, min_size=10, max_size=10)
-
-
-def make(database, name="anna", **scope):
-    return keys.create(database, PEPPER, Scope(name, **scope), NOW_S)
-
-
-def identify(database, secret, now_s=NOW_S):
-    return keys.load(database, PEPPER, now_s).identify(secret.encode())
 
 
 @given(ID)
@@ -241,6 +233,8 @@ def test_every_change_of_a_key_is_in_the_audit_log(database):
                 "user_id": "anna",
                 "team_id": "",
                 "limits": {"concurrency": 7},
+                "scopes": list(scopes.DEFAULT),
+                "guards": {"input": [], "output": []},
             },
         ),
     ]
@@ -279,6 +273,17 @@ def test_revoking_cuts_a_grace_short(database):
     old = make(database).key
     keys.rotate(database, PEPPER, old.id, 3600.0, NOW_S)
     assert keys.revoke(database, old.id, NOW_S + 1).revoked_s == NOW_S + 1
+
+
+def test_an_admin_key_that_works_is_told_from_one_that_did(database):
+    make(database, "plain")
+    assert not keys.has_admin(database, 0.0)
+    made = make(database, "admin", admin=True, expires_s=NOW_S + 9)
+    assert keys.has_admin(database, NOW_S)
+    assert not keys.has_admin(database, NOW_S + 9)
+    keys.revoke(database, made.key.id, NOW_S + 1)
+    assert not keys.has_admin(database, NOW_S + 1)
+    assert keys.has_admin(database, 0.0)
 
 
 def test_an_unknown_id_is_not_found_and_changes_nothing(database):
@@ -339,7 +344,7 @@ def test_there_are_only_so_many_live_keys(database):
         database.run_many(
             insert,
             [
-                (str(n), "n", str(n), "[]", False, 0.0, None, "", "", "{}")
+                (str(n), "n", str(n), "[]", False, 0.0, None, "", "", "{}", "", "")
                 for n in range(LIVE_KEYS_MAX)
             ],
         )
@@ -347,3 +352,29 @@ def test_there_are_only_so_many_live_keys(database):
         make(database)
     keys.revoke(database, "7", NOW_S)
     make(database)
+
+
+def test_keys_are_searched_page_by_page(database):
+    teams.create(database, Team("core", "Core", UNLIMITED, NOW_S), "cli")
+    users.create(database, User("ada", "Ada", "core", UNLIMITED, NOW_S), "cli")
+    owners = {"One": {"user_id": "ada"}, "two!": {"team_id": "core"}, "100%": {}}
+    made = {}
+    for later_s, (name, owner) in enumerate(owners.items()):
+        scope = Scope(name, **owner)
+        made[name] = keys.create(database, PEPPER, scope, NOW_S + later_s).key
+    keys.revoke(database, made["100%"].id, NOW_S + 5)
+
+    def names(limit=10, **said):
+        found = keys.search(database, keys.Search(limit, NOW_S + 9, **said))
+        return [one.key.name for one in found]
+
+    assert names() == ["100%", "two!", "One"]
+    assert names(words="ONE") == ["One"]
+    assert names(words=made["One"].id) == names(user="ada") == names(words="ada") == ["One"]
+    assert names(words="%") == names(state="ended") == ["100%"]
+    assert names(words="!") == ["two!"]
+    assert names(words="_") == []
+    assert names(team="core", state="live") == ["two!", "One"]
+    assert names(limit=1) == ["100%"]
+    two = made["two!"]
+    assert names(before_s=two.created_s, before_id=two.id) == ["One"]

@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from crews import until
 from gatemill.core.clock import FakeClock
 from gatemill.core.errors import InvalidValue, LedgerUnavailable, NotFound, Overloaded
 from gatemill.ledger.ledger import Ledger
@@ -54,9 +55,7 @@ async def test_recorded_rows_are_in_the_database_when_flushed_returns(ledger):
 
 async def test_rows_reach_the_database_without_anybody_asking(ledger):
     ledger.record(usage_row(1))
-    async with asyncio.timeout(10.0):
-        while ledger.counters.rows_pending:
-            await ledger.recent(1)  # a trip to another thread: waits without a clock
+    await until(lambda: not ledger.counters.rows_pending, "the row is written")
     assert await ledger.recent(1) == [usage_row(1)]
 
 
@@ -173,15 +172,11 @@ async def test_a_database_that_fails_costs_no_row_and_is_said(ledger, place):
 async def test_keys_stay_known_while_the_database_cannot_be_read(ledger, place):
     new = await ledger.create_key("anna")
     run_sql(place, "ALTER TABLE keys_version RENAME TO gone")
-    async with asyncio.timeout(10.0):
-        while ledger.healthy():
-            await ledger.recent(1)
+    await until(lambda: not ledger.healthy(), "the fault was met")
     assert ledger.keys.identify(new.secret.encode()) == new.key
     assert ledger.counters.poll_errors >= 1
     run_sql(place, "ALTER TABLE gone RENAME TO keys_version")
-    async with asyncio.timeout(10.0):
-        while not ledger.healthy():
-            await ledger.recent(1)
+    await until(ledger.healthy, "it is well again")
 
 
 async def test_rows_of_a_failing_database_wait_for_the_next_process(tmp_path, place):

@@ -6,17 +6,21 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
+import databases
+from crews import until
 from gatemill.core.clock import FakeClock
 from gatemill.ledger.claims import Claims, Done, New, Running
 from gatemill.ledger.holds import SLOTS_MAX, Holds
 from gatemill.ledger.ledger import Ledger
 from gatemill.ledger.reports import Query
+from gatemill.ledger.requests import Sieve, Wanted
 from gatemill.ledger.upkeep import SETTLE_AFTER_S, TIDY_S
 from usage_rows import usage_row
 
 TODAY_S = 1_763_683_200  # a midnight
 NOW_S = TODAY_S + 43_200.0
 DAY_S = 86_400.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -26,6 +30,7 @@ def clock():
 
 @asynccontextmanager
 async def opened(folder, clock):
+    databases.lay(folder)
     ledger = Ledger.open(folder, None, clock)
     try:
         yield ledger
@@ -43,12 +48,13 @@ def attempt(name, **fields):
     return usage_row(name, unsettled=True, error="unsettled", estimated=True, at=NOW_S, **fields)
 
 
-async def until(ledger, wanted):
-    """Waits until the newest rows are as wanted: a trip to another thread each time, no clock."""
-    async with asyncio.timeout(10.0):
-        while not wanted(rows := await ledger.recent(10)):
-            pass
-    return rows
+async def shown(ledger, wanted):
+    """The newest rows, as soon as they are as wanted."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:  # what is looked at tells nobody when it changes
+            if wanted(rows := await ledger.recent(10)):
+                return rows
+            await asyncio.sleep(0.01)
 
 
 def dead(folder, *rows):
@@ -67,16 +73,16 @@ async def test_an_attempt_of_a_dead_process_becomes_an_unsettled_row_and_is_sett
     ledger.record(usage_row("over", at=NOW_S))
     dead(tmp_path, attempt("over", cost_microusd=999), attempt("lost", cost_microusd=999))
     clock.advance(TIDY_S)  # the living one looks around
-    rows = await until(ledger, lambda rows: len(rows) == 2 and ledger.counters.rows_unsettled)
+    rows = await shown(ledger, lambda rows: len(rows) == 2 and ledger.counters.rows_unsettled)
     assert {(row.request_id, row.unsettled, row.cost_microusd) for row in rows} == {
         ("req_over", False, 250),
         ("req_lost", True, 999),
     }
     clock.advance(SETTLE_AFTER_S - 1)
-    await until(ledger, lambda rows: ledger._upkeep._tidy_at_s > clock.monotonic_s())
+    await shown(ledger, lambda rows: ledger._upkeep._tidy_at_s > clock.monotonic_s())
     assert any(row.unsettled for row in await ledger.recent(10))
     clock.advance(TIDY_S + 1)
-    rows = await until(ledger, lambda rows: not any(row.unsettled for row in rows))
+    rows = await shown(ledger, lambda rows: not any(row.unsettled for row in rows))
     lost = next(row for row in rows if row.request_id == "req_lost")
     assert (lost.error, lost.estimated, lost.cost_microusd) == ("unsettled", True, 999)
 
@@ -167,7 +173,7 @@ async def test_reports_are_made_of_what_is_committed(ledger):
     await ledger.flushed()
     assert (await ledger.reports.summary(NOW_S - 60, NOW_S + 60)).requests == 1
     assert await ledger.reports.request("req_1") == [usage_row(1, at=NOW_S)]
-    assert await ledger.reports.recent(5) == await ledger.recent(5)
+    assert (await ledger.reports.requests(Wanted(Sieve(), 5))).rows == await ledger.recent(5)
 
 
 async def test_what_a_dead_process_ran_can_be_claimed_by_a_living_one(tmp_path, clock, ledger):
@@ -176,9 +182,11 @@ async def test_what_a_dead_process_ran_can_be_claimed_by_a_living_one(tmp_path, 
     assert await other.claim(*wanted) == New()
     assert await ledger.claims.claim(*wanted) == Running(1.0)
     clock.advance(TIDY_S)
-    async with asyncio.timeout(10.0):
-        while await ledger.claims.claim(*wanted) != New():
-            pass
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if await ledger.claims.claim(*wanted) == New():
+                return
+            await asyncio.sleep(0.01)
 
 
 async def test_what_a_process_runs_at_its_end_can_be_claimed(tmp_path, clock, ledger):
@@ -199,9 +207,7 @@ async def test_expired_answers_are_deleted_by_themselves(tmp_path, clock, ledger
         with closing(sqlite3.connect(tmp_path / "gatemill.db")) as database:
             return database.execute("SELECT count(*) FROM idempotency").fetchone()[0]
 
-    async with asyncio.timeout(10.0):
-        while count():
-            await ledger.recent(1)
+    await until(lambda: not count(), "nothing is left")
 
 
 async def test_a_failing_look_around_is_counted_and_tried_again(tmp_path, clock, ledger):
@@ -211,11 +217,7 @@ async def test_a_failing_look_around_is_counted_and_tried_again(tmp_path, clock,
 
     rename("idempotency", "gone")
     clock.advance(TIDY_S)
-    async with asyncio.timeout(10.0):
-        while not ledger.counters.tidy_errors:
-            await ledger.recent(1)
+    await until(lambda: ledger.counters.tidy_errors, "the fault was met")
     rename("gone", "idempotency")
     clock.advance(TIDY_S)
-    async with asyncio.timeout(10.0):
-        while not ledger._upkeep.tidying.holds:
-            await ledger.recent(1)
+    await until(lambda: ledger._upkeep.tidying.holds, "it was tried again")

@@ -20,7 +20,7 @@ def test_processes_that_start_together_agree_on_one_pepper(tmp_path):
     together = Barrier(8)
 
     def start(_):
-        together.wait(10.0)
+        together.wait(60.0)
         return pepper.read_or_create(tmp_path / "pepper")
 
     with ThreadPoolExecutor(8) as threads:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gatemill.core.clock import FakeClock
-from gatemill.core.errors import Conflict, NotFound
+from gatemill.core.errors import Conflict, InvalidValue, NotFound
 from gatemill.ledger import registry_changes, registry_rows
 from gatemill.ledger.ledger import Ledger
 from gatemill.ledger.registry_rows import Model, Move, NewVersion
@@ -240,3 +240,44 @@ async def test_everything_has_an_end(ledger: Ledger, monkeypatch):
     with pytest.raises(Conflict, match="There are 1 names"):
         await ledger.registry.create(Model("other", "model", "embed", ""), "ann")
     assert registry_rows.VERSIONS_MAX == 2_000
+
+
+async def test_a_prompt_is_given_to_a_team_and_back_and_the_log_says_who_did_it(ledger: Ledger):
+    await ledger.people.create_team("red", "Red")
+    made = await ledger.registry.create(Model("greet", "prompt", "", "", team_id="red"), "ann")
+    assert made.team_id == "red"
+    assert (await ledger.registry.give("greet", "", "bob")).team_id == ""
+    assert (await ledger.registry.give("greet", "", "bob")).team_id == ""  # changes nothing
+    assert (await ledger.registry.give("greet", "red", "bob")).team_id == "red"
+    assert {one.name: one.team_id for one in (await ledger.registry.snapshot()).models} == {
+        "mood": "",
+        "greet": "red",
+    }
+    log = [entry for entry in await ledger.people.audit_log(20) if entry.kind == "prompt"]
+    assert [(one.action, one.actor, one.detail.get("team_id")) for one in log] == [
+        ("update", "bob", ["", "red"]),
+        ("update", "bob", ["red", ""]),
+        ("create", "ann", "red"),
+    ]
+
+
+async def test_a_prompt_that_is_made_anew_is_not_the_teams_of_before(ledger: Ledger):
+    await ledger.people.create_team("red", "Red")
+    await ledger.registry.create(Model("greet", "prompt", "", "", team_id="red"), "ann")
+    await ledger.registry.delete("greet", "Nobody uses it.", "ann")
+    with pytest.raises(NotFound):
+        await ledger.registry.give("greet", "red", "ann")
+    assert (await ledger.registry.create(Model("greet", "prompt", "", ""), "ann")).team_id == ""
+
+
+async def test_a_prompt_goes_to_no_team_that_is_not_there_and_a_model_to_none(ledger: Ledger):
+    with pytest.raises(InvalidValue, match="no team with this id") as refused:
+        await ledger.registry.create(Model("greet", "prompt", "", "", team_id="red"), "ann")
+    assert refused.value.param == "team_id"
+    await ledger.registry.create(Model("greet", "prompt", "", ""), "ann")
+    with pytest.raises(InvalidValue, match="no team with this id"):
+        await ledger.registry.give("greet", "red", "ann")
+    await ledger.people.create_team("red", "Red")
+    with pytest.raises(InvalidValue, match="is a model") as refused:
+        await ledger.registry.give("mood", "red", "ann")
+    assert refused.value.param == "team_id"

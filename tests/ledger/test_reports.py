@@ -1,13 +1,13 @@
 import math
-import random
-import statistics
 
 import pytest
+from msgspec.structs import asdict
 
 from gatemill.core.errors import InvalidValue
-from gatemill.ledger import reports, usage
-from gatemill.ledger.reports import Line, Query, Reports, Share, Spread
-from gatemill.ledger.usage import ALL, Filters
+from gatemill.ledger import reports, requests, summaries, usage
+from gatemill.ledger.reports import Line, Query, Reports
+from gatemill.ledger.requests import Sieve
+from gatemill.ledger.usage import Filters
 from usage_rows import usage_row
 
 TODAY_S = 1_763_683_200  # a midnight
@@ -106,8 +106,9 @@ def test_time_comes_first_then_money(filled):
 )
 def test_filters_choose_rows_everywhere(filled, filters, count):
     assert sum(line.attempts for line in told(filled, filters=filters)) == count
-    assert len(usage.recent(filled, 100, filters)) == count
-    assert reports.summary(filled, WEEK.since_s, WEEK.until_s, filters).attempts == count
+    sieve = Sieve(**asdict(filters))
+    assert len(requests.page(filled, requests.Wanted(sieve, 100)).rows) == count
+    assert summaries.of(filled, WEEK.since_s, WEEK.until_s, filters).attempts == count
 
 
 @pytest.mark.parametrize("step", [(), ("day",), ("hour",), ("minute",)])
@@ -144,55 +145,6 @@ def test_nothing_used_is_no_line(database):
 async def test_a_question_that_makes_no_sense_is_refused(query, words):
     with pytest.raises(InvalidValue, match=words):
         await Reports(None).usage(query)
-
-
-def test_a_summary_counts_requests_tokens_and_money(database):
-    insert(
-        database,
-        [
-            usage_row(1, error="upstream_timeout", status=504, cost_microusd=0),
-            usage_row(1, attempt=2, attempt_id="req_1-2", provider="echo"),
-            usage_row(2, error="upstream_unreachable", model="slow"),
-            usage_row(3, error="upstream_timeout", model="slow", cost_microusd=None),
-            usage_row(4, cache="hit", cost_microusd=0, operation="messages"),
-        ],
-    )
-    found = reports.summary(database, 0.0, 2e9, ALL)
-    assert (found.requests, found.attempts, found.success_rate) == (4, 5, 0.5)
-    assert found.errors == [Share("upstream_timeout", 2), Share("upstream_unreachable", 1)]
-    assert found.models == [Share("fast", 2), Share("slow", 2)]
-    assert found.operations == [Share("chat", 3), Share("messages", 1)]
-    assert (found.cost_microusd, found.unpriced, found.cache_hits) == (500, 1, 1)
-    assert (found.input_tokens, found.cache_read_tokens, found.output_tokens) == (500, 100, 200)
-    assert found.latency == Spread(812.5, 812.5, 812.5, 812.5)
-    assert found.first_token == Spread()
-
-
-def test_a_summary_of_nothing_says_nothing(database):
-    found = reports.summary(database, 0.0, 2e9, ALL)
-    assert (found.requests, found.success_rate, found.errors) == (0, None, [])
-    assert found.latency == Spread()
-
-
-@pytest.mark.parametrize("count", [1, 2, 19, 100, 137])
-def test_percentiles_are_those_of_the_nearest_rank(database, count):
-    chance = random.Random(count)
-    times = [round(chance.expovariate(0.01), 3) for _ in range(count)]
-    insert(
-        database,
-        [
-            usage_row(n, latency_ms=ms, first_token_ms=ms / 2, at=NOW_S - n)
-            for n, ms in enumerate(times)
-        ]
-        + [usage_row("failed", error="upstream_timeout", latency_ms=1e9, at=NOW_S - 1)],
-    )
-    found = reports.summary(database, NOW_S - 3_600, NOW_S + 1, ALL)
-    ordered = sorted(times)
-    ranks = [ordered[math.ceil(count * share / 100) - 1] for share in (50, 95, 99)]
-    latency = found.latency
-    assert [latency.p50_ms, latency.p95_ms, latency.p99_ms] == ranks
-    assert latency.mean_ms == pytest.approx(statistics.fmean(times))
-    assert found.first_token.p95_ms == ranks[1] / 2
 
 
 def test_the_attempts_of_a_request_come_in_their_order(database):

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gatemill.core.errors import InvalidValue
-from gatemill.ledger import queries, reports, rollups, usage
+from gatemill.ledger import queries, reports, rollups, trends, usage
 from gatemill.ledger.place import Place
 from gatemill.ledger.reports import LABELS, Query
+from gatemill.policy import latencies
 from usage_rows import usage_row
 from writing import writing
 
@@ -54,6 +55,22 @@ def added_up(rows, step_s):
         sums["first_token_us"] += int((row.first_token_ms or 0) * 1000)
         for name in COUNTS:
             sums[name] += getattr(row, name)
+    return found
+
+
+def counted(rows, spans_s):
+    """How often something took how long, from the definitions."""
+    found = Counter()
+    for row in rows:
+        for span_s in () if row.error else spans_s:
+            start_s = int(row.at // span_s) * span_s
+            number = latencies.bucket(row.latency_ms)
+            found[span_s, start_s, "", "", "latency", number] += 1
+            if span_s > 60:
+                found[span_s, start_s, row.model, row.provider, "latency", number] += 1
+            if row.first_token_ms is not None:
+                number = latencies.bucket(row.first_token_ms)
+                found[span_s, start_s, "", "", "first_token", number] += 1
     return found
 
 
@@ -138,7 +155,17 @@ def run(database, model, name, value):
             pass
 
 
-WIPE = ("DELETE FROM usage", "DELETE FROM usage_sums", "UPDATE usage_kept SET since_s = 0")
+WIPE = (
+    "DELETE FROM usage",
+    "DELETE FROM usage_sums",
+    "DELETE FROM latency_sums",
+    "UPDATE usage_kept SET since_s = 0",
+)
+COUNTED = queries.literal(
+    "counted",
+    "SELECT span_s, start_s, model, provider, measure, bucket, times FROM latency_sums"
+    " WHERE times <> 0",
+)
 
 
 def wipe(database):
@@ -147,9 +174,7 @@ def wipe(database):
             database.run(queries.literal("wipe", text))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=st.lists(steps, min_size=1, max_size=12), hours=st.integers(0, 24 * DAYS))
 def test_sums_are_those_of_the_rows_whatever_is_replayed_replaced_or_deleted(
     database, script, hours
@@ -162,6 +187,10 @@ def test_sums_are_those_of_the_rows_whatever_is_replayed_replaced_or_deleted(
         assert {row.attempt_id: row for row in usage.recent(database, 100)} == present
         assert told(database, "day") == added_up(model.rows.values(), DAY_S)
         assert told(database, "minute") == added_up(present.values(), 60)
+        found = {tuple(row.values())[:6]: row["times"] for row in database.rows(COUNTED)}
+        assert found == counted(present.values(), (60, 3_600)) + counted(
+            model.rows.values(), (DAY_S,)
+        )
         assert told(database, "hour", model.kept_s) == added_up(present.values(), 3_600)
     # Any span that begins after what was deleted, and its money.
     since_s = max(model.kept_s, TODAY_S - hours * 3_600)
@@ -259,5 +288,9 @@ def test_rows_of_an_older_schema_are_in_the_sums_after_its_migration(tmp_path):
     database.migrate(steps, 0.0)
     assert told(database, "minute") == added_up(old, 60)
     assert told(database, "day") == added_up(old, DAY_S)
+    hours = trends.usage(database, trends.Window(0, TODAY_S + DAY_S, 3_600), "", by_provider=True)
+    assert {(one.start_s, one.model): one.attempts for one in hours} == Counter(
+        (int(row.at // 3_600) * 3_600, row.model) for row in old
+    )
     assert usage.recent(database, 1_000) == sorted(old, key=lambda row: -row.at)
     database.close()

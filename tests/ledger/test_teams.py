@@ -99,7 +99,7 @@ def test_a_team_with_live_keys_stays_until_they_end(database):
 
 
 def test_there_are_only_so_many_teams(database):
-    rows = [(str(n), "n", "{}", 0.0) for n in range(teams.TEAMS_MAX)]
+    rows = [(str(n), "n", "{}", 0.0, "") for n in range(teams.TEAMS_MAX)]
     database.run_many(teams._INSERT, rows)
     with pytest.raises(InvalidValue, match="Delete some"):
         teams.create(database, CORE, "cli")

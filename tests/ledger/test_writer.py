@@ -7,7 +7,7 @@ import pytest
 from gatemill.core.errors import InvalidValue, LedgerUnavailable, NotFound, Overloaded
 from gatemill.ledger.writer import SHARE_MAX, UNAVAILABLE_MAX, WORK_MAX, Writer
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Notebook:

@@ -1,4 +1,4 @@
-"""Who changed which key, user or team, and how. Rule: a change and its entry are one transaction."""
+"""Who changed what, who signed in, and who could not. Rule: a change and its entry are one transaction."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 LIST_MAX = 10_000
 _NEWEST = 2**63 - 1
+_LATEST_S = 1e11
 
 _SQL = queries.load("audit")
 _INSERT = _SQL["insert_audit"]
 _LIST = _SQL["list_audit"]
+_DELETE = _SQL["delete_audit"]
+_HOLD_VERSION = queries.load("keys")["hold_keys_version"]
 _RAISE_VERSION = queries.load("keys")["raise_keys_version"]
 
 
@@ -28,9 +31,9 @@ class Entry(Struct, frozen=True):
     """One change."""
 
     at: float  # Unix time
-    actor: str  # "cli", or the id of the admin's key
-    action: str  # "create", "update", "rotate", "revoke", "delete"
-    kind: str  # "key", "user", "team"
+    actor: str  # "cli", the id of the admin's key, or oidc:NAME; "" is somebody unknown
+    action: str  # "create", "update", "rotate", "revoke", "delete", "sign_in" ...
+    kind: str  # "key", "user", "team", "session" ...
     object_id: str
     detail: dict[str, Any] = {}  # what it was made with, or what was changed to what
 
@@ -52,17 +55,44 @@ def changing(database: Database) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def noting(database: Database) -> Iterator[None]:
+    """A transaction that adds entries and changes no keys, users or teams."""
+    with database.transaction():
+        database.run(_HOLD_VERSION)  # the same lock; nobody has to read the keys again
+        yield
+
+
 def add(database: Database, entry: Entry) -> None:
-    """The entry is part of the transaction; inside `changing` only."""
+    """The entry is part of the transaction; inside `changing` or `noting` only."""
     row = msgspec.structs.asdict(entry)
     row["detail"] = msgspec.json.encode(entry.detail).decode()
     database.run(_INSERT, row)
 
 
-def listed(database: Database, limit: int, before_id: int | None) -> list[AuditEntry]:
+class Wanted(Struct, frozen=True):
+    """Which entries; "" is any."""
+
+    actor: str = ""
+    action: str = ""
+    kind: str = ""
+    object_id: str = ""
+    since_s: float = 0.0  # Unix time, as is the next
+    until_s: float = _LATEST_S
+
+
+def delete_before(database: Database, before_s: float, most: int) -> int:
+    """The number of entries deleted: at most `most` of those older than a Unix time."""
+    return database.run(_DELETE, {"before_s": before_s, "most": most})
+
+
+def listed(
+    database: Database, limit: int, before_id: int | None, wanted: Wanted | None = None
+) -> list[AuditEntry]:
     """Entries, the newest first; `before_id` continues after the last one of a page."""
     before = _NEWEST if before_id is None else before_id
-    rows = database.rows(_LIST, {"limit": min(limit, LIST_MAX), "before_id": before})
+    sieve = msgspec.structs.asdict(wanted or Wanted())
+    rows = database.rows(_LIST, {"limit": min(limit, LIST_MAX), "before_id": before, **sieve})
     for row in rows:
         row["detail"] = msgspec.json.decode(row["detail"])
     return msgspec.convert(rows, list[AuditEntry])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gatemill.ledger.queries import Migration, Query
 
 NOTHING: Mapping[str, Any] = {}
+LOG_BYTES_MAX = 64 << 20  # of changes that wait beside an SQLite file; a longer log is cut back
 
 
 class Database(Protocol):
@@ -57,6 +58,17 @@ class Database(Protocol):
 
     def tables(self) -> dict[str, dict[str, str]]:
         """The declared type of every column of every table, in small letters, both in order."""
+        ...
+
+    def log_bytes(self) -> int:
+        """The size of the log of changes beside the file; 0 where a server sees to it."""
+        ...
+
+    def overwrite(self, wait_s: float) -> bool:
+        """Whether what was deleted is in no file of the database any more.
+
+        False where a reader is in the way for longer than `wait_s`, and where only the server can see to it.
+        """
         ...
 
     def close(self) -> None:

@@ -108,7 +108,7 @@ class Draft:
 
         def add(database: Database) -> None:
             if not database.run(_TOUCH, touch):
-                raise _gone()
+                raise gone()
             _check_room(database, self.owner, self._owner_bytes_max)
             database.run_many(_ADD, rows)
 
@@ -160,7 +160,7 @@ class Files:
         wanted = {"id": file_id, "owner": owner, "now_s": self._clock.unix_s()}
         found = await self._reader.run(lambda db: db.rows(_READ, wanted))
         if not found:
-            raise _gone()
+            raise gone()
         return msgspec.convert(found[0], File)
 
     async def listed(
@@ -197,7 +197,7 @@ class Files:
 
         def hide(database: Database) -> None:
             if not database.rows(_LOCK, wanted):
-                raise _gone()
+                raise gone()
             if database.rows(_IN_USE, wanted):
                 raise Conflict(
                     "A batch that has not ended reads this file. Cancel the batch, or wait.",
@@ -240,7 +240,7 @@ def finished(database: Database, file_id: str, label: Label, now_s: float) -> No
         "expires_at": None if label.keep_s is None else now_s + label.keep_s,
     }
     if not database.run(_FINISH, row):
-        raise _gone()
+        raise gone()
 
 
 def _rows(query: Query, params: dict[str, Any], database: Database) -> list[dict[str, Any]]:
@@ -258,5 +258,6 @@ def _check_room(database: Database, owner: str, bytes_max: int | None) -> None:
         )
 
 
-def _gone() -> NotFound:
+def gone() -> NotFound:
+    """What is said of a file that is not there, or not the caller's."""
     return NotFound("There is no file with this id. GET /v1/files lists yours.", param="file_id")

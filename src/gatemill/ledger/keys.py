@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from gatemill.core import scopes
 from gatemill.core.call import Key
 from gatemill.core.errors import InvalidValue, NotFound
+from gatemill.core.guard import NOTHING, Uses
 from gatemill.core.limits import UNLIMITED, Limits
-from gatemill.ledger import audit, limits, names, queries, teams, users
+from gatemill.ledger import audit, delegation, guards, limits, names, queries, teams, users
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,8 +52,14 @@ _END = _SQL["end_key"]
 _READ_VERSION = _SQL["read_keys_version"]
 _COUNT_LIVE = _SQL["count_live_keys"]
 _LOAD = _SQL["load_keys"]
+_FIND_ADMIN = _SQL["find_admin"]
 _LIST = _SQL["list_keys"]
 _LAST_USE = _SQL["last_use"]
+_SEARCH = _SQL["search_keys"]
+
+
+# "cli" is whoever holds the database; anybody else is the key they came with.
+Maker = str | Key
 
 
 class NewKey(NamedTuple):
@@ -71,6 +79,8 @@ class Scope(Struct, frozen=True):
     user_id: str = ""
     team_id: str = ""  # "" is that of its user
     limits: Limits = UNLIMITED
+    scopes: tuple[str, ...] = scopes.DEFAULT
+    guards: Uses = NOTHING
 
 
 class ListedKey(Struct, frozen=True):
@@ -78,6 +88,19 @@ class ListedKey(Struct, frozen=True):
 
     key: Key
     last_used_s: float | None  # Unix time; None: never, or longer ago than usage is kept
+
+
+class Search(Struct, frozen=True):
+    """Which keys; "" lets all of them pass."""
+
+    limit: int
+    now_s: float
+    words: str = ""  # in its name, or the id of itself, of its user or of its team
+    user: str = ""
+    team: str = ""
+    state: str = ""  # "live" or "ended"
+    before_s: float = 1e11  # made before this moment
+    before_id: str = ""  # or at it, with an id before this one
 
 
 class KeyTable:
@@ -148,10 +171,13 @@ def read_version(database: Database) -> int:
 
 
 def create(
-    database: Database, pepper: bytes, scope: Scope, now_s: float, actor: str = "cli"
+    database: Database, pepper: bytes, scope: Scope, now_s: float, maker: Maker = "cli"
 ) -> NewKey:
-    """A new key, stored. Raises InvalidValue."""
+    """A new key, stored. Raises InvalidValue, and PermissionDenied for more than its maker has."""
+    given = delegation.named(scope.scopes, admin=scope.admin)
+    scope = msgspec.structs.replace(scope, scopes=given, admin="admin" in given)
     _check(scope)
+    actor = _actor(maker, scope)
     if scope.expires_s is not None and not scope.expires_s > now_s:
         raise InvalidValue("The expiry must lie in the future.", param="expires_s")
     with audit.changing(database):
@@ -164,11 +190,17 @@ def create(
 
 
 def rotate(
-    database: Database, pepper: bytes, key_id: str, grace_s: float, now_s: float, actor: str = "cli"
+    database: Database,
+    pepper: bytes,
+    key_id: str,
+    grace_s: float,
+    now_s: float,
+    maker: Maker = "cli",
 ) -> NewKey:
     """A new key with the old one's name and scope; the old one works for `grace_s` more seconds.
 
-    Raises NotFound, and InvalidValue when the old key has ended or is being replaced already.
+    Raises NotFound, InvalidValue when the old key has ended or is being replaced already, and
+    PermissionDenied when it is more than its maker's.
     """
     if not grace_s >= 0:
         raise InvalidValue("The grace must be 0 seconds or more.", param="grace_s")
@@ -180,7 +212,9 @@ def rotate(
                 f"Key {key_id} has ended or is being replaced already. Create a new key instead.",
                 param="id",
             )
-        new = _insert(database, pepper, _scope(old), now_s)
+        scope = _scope(old)
+        actor = _actor(maker, scope)
+        new = _insert(database, pepper, scope, now_s)
         database.run(_END, {"id": key_id, "revoked_s": now_s + grace_s})
         detail = {"new_id": new.key.id, "grace_s": grace_s}
         audit.add(database, audit.Entry(now_s, actor, "rotate", "key", key_id, detail))
@@ -188,16 +222,19 @@ def rotate(
 
 
 def update(
-    database: Database, key_id: str, changes: dict[str, Any], now_s: float, actor: str = "cli"
+    database: Database, key_id: str, changes: dict[str, Any], now_s: float, maker: Maker = "cli"
 ) -> Key:
-    """The key with new values of `Scope`'s fields, but `admin` and `expires_s`.
+    """The key with new values of `Scope`'s fields, but `admin` and `expires_s`; scopes only shrink.
 
-    Raises NotFound and InvalidValue.
+    Raises NotFound, InvalidValue, and PermissionDenied for models that its maker has not.
     """
     with audit.changing(database):
         old = _scope(_row(database, key_id))
         new = limits.replaced(old, changes)
+        if new.scopes != old.scopes:
+            new = msgspec.structs.replace(new, scopes=delegation.shrunk(old.scopes, new.scopes))
         _check(new)
+        actor = _actor(maker, new if new.models != old.models else None)
         if new.user_id != old.user_id:
             users.check(database, new.user_id)
         if new.team_id != old.team_id:
@@ -227,6 +264,30 @@ def listed(database: Database, limit: int) -> list[ListedKey]:
     """Keys of every state, newest first."""
     rows = database.rows(_LIST, {"limit": min(limit, LIVE_KEYS_MAX)})
     return [ListedKey(last_used_s=row.pop("last_used_s"), key=_key(row)) for row in rows]
+
+
+def search(database: Database, wanted: Search) -> list[ListedKey]:
+    """A page of keys, the newest first."""
+    words = wanted.words.lower()
+    for letter in "!%_":
+        words = words.replace(letter, f"!{letter}")
+    said = msgspec.structs.asdict(wanted) | {"pattern": f"%{words}%"}
+    rows = database.rows(_SEARCH, said)
+    return [ListedKey(last_used_s=row.pop("last_used_s"), key=_key(row)) for row in rows]
+
+
+def has_admin(database: Database, now_s: float) -> bool:
+    """Whether some admin key works at a moment or later; at 0.0: whether one was ever made."""
+    return bool(database.rows(_FIND_ADMIN, {"now_s": now_s}))
+
+
+def _actor(maker: Maker, made: Scope | None) -> str:
+    """The name of who makes or changes a key, who has all that it is given. Raises PermissionDenied."""
+    if isinstance(maker, str):
+        return maker
+    if made is not None:
+        delegation.check_within(maker, made)
+    return maker.id
 
 
 def _insert(database: Database, pepper: bytes, scope: Scope, now_s: float) -> NewKey:
@@ -266,12 +327,22 @@ def _key(row: dict[str, Any]) -> Key:
         team_id=team_id,
         limits=limits.decode(row["limits"]),
         above=_above(row["user_id"], row["user_limits"], team_id, row["team_limits"]),
+        scopes=_scopes(row["scopes"], admin=bool(row["admin"])),
+        guards=guards.decode(row["guards"]),
+        team_guards=guards.decode(row["team_guards"] or ""),
     )
 
 
 @functools.lru_cache(_ABOVE_MAX)
 def _models(text: str) -> tuple[str, ...]:
     return msgspec.json.decode(text, type=tuple[str, ...])
+
+
+@functools.lru_cache(_ABOVE_MAX)
+def _scopes(text: str, *, admin: bool) -> tuple[str, ...]:
+    if admin:
+        return scopes.ALL
+    return msgspec.json.decode(text, type=tuple[str, ...]) if text else scopes.DEFAULT
 
 
 @functools.lru_cache(_ABOVE_MAX)
@@ -292,6 +363,8 @@ def _scope(row: dict[str, Any]) -> Scope:
         user_id=row["user_id"],
         team_id=row["own_team_id"],
         limits=limits.decode(row["limits"]),
+        scopes=_scopes(row["scopes"], admin=bool(row["admin"])),
+        guards=guards.decode(row["guards"]),
     )
 
 
@@ -299,6 +372,8 @@ def _stored(scope: Scope) -> dict[str, Any]:
     row = msgspec.structs.asdict(scope)
     row["models"] = msgspec.json.encode(scope.models).decode()
     row["limits"] = limits.encode(scope.limits)
+    row["scopes"] = msgspec.json.encode(scope.scopes).decode()
+    row["guards"] = guards.encode(scope.guards)
     return row
 
 

@@ -11,22 +11,38 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gatemill.core.errors import LedgerUnavailable, Overloaded
+from gatemill.core.guard import NOTHING
 from gatemill.core.limits import UNLIMITED
-from gatemill.ledger import alerts, claims, journal, keys, revisions, rollups, usage
+from gatemill.core.scopes import DEFAULT
+from gatemill.ledger import (
+    alerts,
+    audit,
+    claims,
+    incidents,
+    journal,
+    keys,
+    revisions,
+    rollups,
+    usage,
+)
 from gatemill.ledger.alerts import Alerts
 from gatemill.ledger.batches import Batches
 from gatemill.ledger.claims import Claims
 from gatemill.ledger.experiments import Experiments
 from gatemill.ledger.features import Features
 from gatemill.ledger.files import Files
+from gatemill.ledger.incidents import Incidents
 from gatemill.ledger.jobs.jobs import Jobs
 from gatemill.ledger.knowledge.knowledge import Knowledge
 from gatemill.ledger.people import People
 from gatemill.ledger.place import locate
+from gatemill.ledger.purge import Purge
 from gatemill.ledger.reader import Reader
 from gatemill.ledger.recordings import Recordings
 from gatemill.ledger.registry import Registry
 from gatemill.ledger.reports import Reports
+from gatemill.ledger.sessions import Sessions
+from gatemill.ledger.trends import Trends
 from gatemill.ledger.upkeep import SPARE_ROWS_MAX, Condition, Counters, Upkeep
 from gatemill.ledger.webhooks import Webhooks
 from gatemill.ledger.writer import Writer
@@ -37,9 +53,10 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import Key, UsageRow
     from gatemill.core.clock import Clock
+    from gatemill.core.guard import Uses
     from gatemill.core.limits import Limits
     from gatemill.ledger.database import Database
-    from gatemill.ledger.keys import KeyTable, ListedKey, NewKey
+    from gatemill.ledger.keys import KeyTable, ListedKey, Maker, NewKey
     from gatemill.ledger.limits import Change
     from gatemill.ledger.usage import Total
 
@@ -58,10 +75,12 @@ class Ledger:
         self._clock = clock
         self.people = People(reader, self._change, clock)
         self.reports = Reports(reader)
+        self.trends = Trends(reader)
         self.registry = Registry(reader, self._change, clock)
         self.experiments = Experiments(writer, reader, self._change, clock)
         self.claims = Claims(self._write, upkeep.holds.owner, clock)
         self.alerts = Alerts(self._write)
+        self.incidents = Incidents(reader, self._write, clock)
         # A thread of its own: who waits for a job asks often, and a report may take seconds.
         self._job_reader = Reader(upkeep.place, JOB_READS_MAX)
         self.jobs = Jobs(writer, self._job_reader, upkeep.place, clock)
@@ -72,7 +91,9 @@ class Ledger:
         self.recordings = Recordings(writer, self._job_reader, clock)
         self.batches = Batches(writer, self._job_reader, clock)
         self.knowledge = Knowledge(writer, self._job_reader, upkeep.place, clock)
+        self.sessions = Sessions(reader, self._write, clock, lambda: upkeep.pepper)
         self.webhooks = Webhooks(reader, self._write, clock, lambda: upkeep.pepper)
+        self.purge = Purge(self, writer, clock)
         # An attempt about to be sent, in a slot, until its row was recorded: see holds.py. Bound
         # here, because they are called for every attempt.
         self.hold = upkeep.holds.hold
@@ -147,23 +168,36 @@ class Ledger:
         user_id: str = "",
         team_id: str = "",
         limits: Limits = UNLIMITED,
-        actor: str = "cli",
+        scopes: Sequence[str] = DEFAULT,
+        guards: Uses = NOTHING,
+        maker: Maker = "cli",
     ) -> NewKey:
-        """A new key, durable and known here; its secret is nowhere else. Raises InvalidValue.
+        """A new key, durable and known here; its secret is nowhere else.
 
-        `expires_s` is Unix time; `actor` is "cli" or the id of the admin's key.
+        `expires_s` is Unix time; `maker` is "cli" or the admin's key. Raises InvalidValue, and
+        PermissionDenied for more than the maker has.
         """
-        scope = keys.Scope(name, tuple(models), admin, expires_s, user_id, team_id, limits)
+        scope = keys.Scope(
+            name=name,
+            models=tuple(models),
+            admin=admin,
+            expires_s=expires_s,
+            user_id=user_id,
+            team_id=team_id,
+            limits=limits,
+            scopes=tuple(scopes),
+            guards=guards,
+        )
         pepper, now_s = self._upkeep.pepper, self._clock.unix_s()
-        return await self._change(lambda db: keys.create(db, pepper, scope, now_s, actor))
+        return await self._change(lambda db: keys.create(db, pepper, scope, now_s, maker))
 
-    async def rotate_key(self, key_id: str, grace_s: float, actor: str = "cli") -> NewKey:
+    async def rotate_key(self, key_id: str, grace_s: float, maker: Maker = "cli") -> NewKey:
         """A key with a new id and the old one's name and scope; the old one ends after `grace_s`.
 
-        Raises NotFound and InvalidValue.
+        Raises NotFound, InvalidValue and PermissionDenied.
         """
         pepper, now_s = self._upkeep.pepper, self._clock.unix_s()
-        return await self._change(lambda db: keys.rotate(db, pepper, key_id, grace_s, now_s, actor))
+        return await self._change(lambda db: keys.rotate(db, pepper, key_id, grace_s, now_s, maker))
 
     async def update_key(
         self,
@@ -174,15 +208,25 @@ class Ledger:
         limits: Change | None = None,
         user_id: str | None = None,
         team_id: str | None = None,
-        actor: str = "cli",
+        scopes: Sequence[str] | None = None,
+        guards: Uses | None = None,
+        maker: Maker = "cli",
     ) -> Key:
-        """The key as it is now; None leaves a value as it is. Raises NotFound and InvalidValue."""
+        """The key as it is now; None leaves a value as it is.
+
+        Raises NotFound, InvalidValue (more scopes than it has), and PermissionDenied for models that
+        the maker has not.
+        """
         said = {"name": name, "limits": limits, "user_id": user_id, "team_id": team_id}
         changes: dict[str, Any] = {field: new for field, new in said.items() if new is not None}
         if models is not None:
             changes["models"] = tuple(models)
+        if scopes is not None:
+            changes["scopes"] = tuple(scopes)
+        if guards is not None:
+            changes["guards"] = guards
         now_s = self._clock.unix_s()
-        return await self._change(lambda db: keys.update(db, key_id, changes, now_s, actor))
+        return await self._change(lambda db: keys.update(db, key_id, changes, now_s, maker))
 
     async def revoke_key(self, key_id: str, actor: str = "cli") -> Key:
         """The key, which works no longer: here at once, elsewhere within a second. Raises NotFound."""
@@ -192,6 +236,10 @@ class Ledger:
     async def list_keys(self, limit: int) -> list[ListedKey]:
         """Keys of every state, newest first."""
         return await self._reader.run(lambda db: keys.listed(db, limit))
+
+    async def has_admin(self, unix_s: float = 0.0) -> bool:
+        """Whether an admin key works then or later; by default, whether one was ever made."""
+        return await self._reader.run(lambda db: keys.has_admin(db, unix_s))
 
     async def get_key(self, key_id: str) -> ListedKey:
         """A key of any state. Raises NotFound."""
@@ -240,10 +288,20 @@ class Ledger:
             pass
         return deleted
 
+    async def retain_audit(self, days: float) -> int:
+        """The number of entries of the audit log deleted because they are older than `days`."""
+        before_s, deleted = self._clock.unix_s() - days * rollups.DAY_S, 0
+        while count := await self._write(
+            lambda db: audit.delete_before(db, before_s, usage.DELETE_ROWS)
+        ):
+            deleted += count
+        return deleted
+
     async def retain(self, days: float) -> int:
         """The number of attempts deleted because they are older than `days`; old alerts go too."""
         now_s = self._clock.unix_s()
         await self._write(lambda db: alerts.delete_before(db, now_s - alerts.KEPT_S))
+        await self._write(lambda db: incidents.delete_before(db, now_s - incidents.KEPT_S))
         return await self.delete_before(now_s - days * rollups.DAY_S)
 
     async def flushed(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from gatemill.core.guard import NOTHING
 from gatemill.core.limits import UNLIMITED
 from gatemill.ledger import audit, teams, users
 from gatemill.ledger.teams import Team
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gatemill.core.clock import Clock
+    from gatemill.core.guard import Uses
     from gatemill.core.limits import Limits
-    from gatemill.ledger.audit import AuditEntry
+    from gatemill.ledger.audit import AuditEntry, Wanted
     from gatemill.ledger.database import Database
     from gatemill.ledger.limits import Change
     from gatemill.ledger.reader import Reader
@@ -43,10 +45,16 @@ class People:
         self._clock = clock
 
     async def create_team(
-        self, team_id: str, name: str, limits: Limits = UNLIMITED, actor: str = "cli"
+        self,
+        team_id: str,
+        name: str,
+        limits: Limits = UNLIMITED,
+        *,
+        guards: Uses = NOTHING,
+        actor: str = "cli",
     ) -> Team:
         """A new team. Raises Conflict and InvalidValue."""
-        team = Team(team_id, name, limits, self._clock.unix_s())
+        team = Team(team_id, name, limits, self._clock.unix_s(), guards)
         return await self._change(lambda db: teams.create(db, team, actor))
 
     async def update_team(
@@ -55,10 +63,11 @@ class People:
         *,
         name: str | None = None,
         limits: Change | None = None,
+        guards: Uses | None = None,
         actor: str = "cli",
     ) -> Team:
         """The team as it is now. Raises NotFound and InvalidValue."""
-        changes, now_s = _said(name=name, limits=limits), self._clock.unix_s()
+        changes, now_s = _said(name=name, limits=limits, guards=guards), self._clock.unix_s()
         return await self._change(lambda db: teams.update(db, team_id, changes, now_s, actor))
 
     async def delete_team(self, team_id: str, actor: str = "cli") -> None:
@@ -113,9 +122,23 @@ class People:
         """A user. Raises NotFound."""
         return await self._reader.run(lambda db: users.read(db, user_id))
 
-    async def audit_log(self, limit: int, before_id: int | None = None) -> list[AuditEntry]:
-        """Changes, the newest first; `before_id` is the id of the last one of the page before."""
-        return await self._reader.run(lambda db: audit.listed(db, limit, before_id))
+    async def note(
+        self, actor: str, action: str, kind: str, object_id: str, detail: dict[str, Any]
+    ) -> None:
+        """An entry of the audit log, about what was changed elsewhere than among people and keys."""
+        entry = audit.Entry(self._clock.unix_s(), actor, action, kind, object_id, detail)
+
+        def add(database: Database) -> None:
+            with audit.noting(database):
+                audit.add(database, entry)
+
+        await self._change(add)
+
+    async def audit_log(
+        self, limit: int, before_id: int | None = None, wanted: Wanted | None = None
+    ) -> list[AuditEntry]:
+        """Entries, the newest first; `before_id` is the id of the last one of the page before."""
+        return await self._reader.run(lambda db: audit.listed(db, limit, before_id, wanted))
 
 
 def _said(**values: Any) -> dict[str, Any]:

@@ -150,6 +150,14 @@ class Database:
             found.setdefault(row["table_name"], {})[row["column_name"]] = row["kind"]
         return found
 
+    def log_bytes(self) -> int:
+        """0: the server looks after its own log."""
+        return 0
+
+    def overwrite(self, wait_s: float) -> bool:
+        """False: only VACUUM FULL, which locks its tables, writes them without what was deleted."""
+        return False
+
     def close(self) -> None:
         """The connection is released, and so is the loop; a server that is away is not waited for."""
         if self._loop.is_closed():

@@ -2,8 +2,9 @@
 
 A query in sql/<file>.sql is a line `-- name --`, a comment that says what it does, and one statement
 with named parameters (`:limit`). The text is the same for every database; a driver only swaps the
-parameters for what it understands: `?` for SQLite, `$1` for Postgres. A word in braces is about row
-locks, which SQLite neither has nor needs: there it becomes nothing.
+parameters for what it understands: `?` for SQLite, `$1` for Postgres. A word in braces is a piece of the same
+file, which stands there above under `-- {name} --` because several queries say it; or it is about row locks, which
+SQLite neither has nor needs: there it becomes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FOLDER = Path(__file__).parent / "sql"
-_HEADING = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+_HEADING = re.compile(r"^-- (\w+|\{\w+\}) --$", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*$\n?", re.MULTILINE)
 _VALUES = re.compile(r"VALUES (\([^()]*\))")
 _NUMBER = re.compile(r"\$(\d+)")
@@ -109,7 +110,17 @@ def _repeated_dollar(dollar: str, width: int, rows: int) -> str:
 def load(room: str) -> dict[str, Query]:
     """The queries of sql/<room>.sql by name."""
     parts = _HEADING.split((_FOLDER / f"{room}.sql").read_text())
-    return {name: Query(name, body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    pieces: dict[str, str] = {}
+    found: dict[str, Query] = {}
+    for name, said in zip(parts[1::2], parts[2::2], strict=True):
+        body = said
+        for piece, text in pieces.items():
+            body = body.replace(piece, text)
+        if name.startswith("{"):
+            pieces[name] = _COMMENT.sub("", body).strip()
+        else:
+            found[name] = Query(name, body)
+    return found
 
 
 def migrations() -> list[Migration]:

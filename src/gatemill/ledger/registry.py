@@ -93,9 +93,14 @@ class Registry:
     # --- Changing --------------------------------------------------------------------------------
 
     async def create(self, new: Model, actor: str) -> Model:
-        """A name without versions. Raises Conflict."""
+        """A name without versions. Raises Conflict and InvalidValue."""
         row = {**msgspec.structs.asdict(new), "now_s": self._clock.unix_s(), "actor": actor}
         return await self._change(lambda db: registry_changes.create(db, row))
+
+    async def give(self, name: str, team_id: str, actor: str) -> Model:
+        """The prompt belongs to the team; "" is everybody. Raises NotFound and InvalidValue."""
+        now_s = self._clock.unix_s()
+        return await self._change(lambda db: registry_changes.give(db, name, team_id, actor, now_s))
 
     async def add(self, name: str, new: NewVersion, actor: str, *, once: bool = False) -> Version:
         """The next version, stored. Raises NotFound, and Conflict where there are too many.

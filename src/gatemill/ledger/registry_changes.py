@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gatemill.core.errors import Conflict
-from gatemill.ledger import audit, queries, registry_rows, revisions
+from gatemill.core.errors import Conflict, InvalidValue
+from gatemill.ledger import audit, queries, registry_rows, revisions, teams
 from gatemill.ledger.registry_rows import ALIASES_MAX, MODELS_MAX, VERSIONS_MAX, Alias, Model, Moved
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ _SQL = queries.load("registry")
 
 
 def create(database: Database, row: dict[str, Any]) -> Model:
-    """A name without versions. Raises Conflict."""
+    """A name without versions. Raises Conflict, and InvalidValue for a team that is not there."""
     with audit.changing(database):
+        teams.check(database, row["team_id"])
         if database.rows(_SQL["count_models"])[0]["rows"] >= MODELS_MAX:
             raise Conflict(f"There are {MODELS_MAX} names. Delete one first.", param="name")
         if not database.run(_SQL["insert_model"], row):
@@ -38,9 +39,26 @@ def create(database: Database, row: dict[str, Any]) -> Model:
                 " version to it.",
                 param="name",
             )
-        detail = {"task": row["task"], "description": row["description"]}
+        detail = {name: row[name] for name in ("task", "description", "team_id")}
         _note(database, (row["kind"], row["name"]), "create", detail, (row["actor"], row["now_s"]))
         return registry_rows.model(database, row["name"])
+
+
+def give(database: Database, name: str, team_id: str, actor: str, now_s: float) -> Model:
+    """The prompt belongs to the team; "" is everybody. Raises NotFound and InvalidValue."""
+    with audit.changing(database):
+        old = registry_rows.model(database, name)
+        if old.kind != "prompt":
+            raise InvalidValue(
+                f"`{name}` is a {old.kind}: keys name the models that they may use. Change the keys.",
+                param="team_id",
+            )
+        teams.check(database, team_id)
+        if team_id != old.team_id:
+            database.run(_SQL["move_model"], {"name": name, "team_id": team_id})
+            detail = {"team_id": [old.team_id, team_id]}
+            _note(database, (old.kind, name), "update", detail, (actor, now_s))
+        return registry_rows.model(database, name)
 
 
 def add(database: Database, name: str, new: NewVersion, who: tuple[str, float, bool]) -> Version:

@@ -30,6 +30,7 @@ class Model(Struct, frozen=True):
     versions: int = 0  # numbers given out so far
     created_at: float = 0.0  # Unix time
     created_by: str = ""  # "cli" or the id of the admin's key
+    team_id: str = ""  # of a prompt: whose keys may use it; "" is everybody
 
 
 class NewVersion(Struct, frozen=True, kw_only=True):

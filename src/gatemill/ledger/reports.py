@@ -1,39 +1,32 @@
-"""What was used, by whom, of what. Rule: sums come from the roll-ups, percentiles from the rows.
+"""What was used, by whom, of what. Rule: sums come from the roll-ups.
 
 Everything here only reads, in the reading thread.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from gatemill.core.errors import InvalidValue
-from gatemill.ledger import queries, rollups, usage
+from gatemill.ledger import days, keys, queries, requests, rollups, summaries, usage
 from gatemill.ledger.usage import ALL, Filters
 
 if TYPE_CHECKING:
     from gatemill.core.call import UsageRow
     from gatemill.ledger.database import Database
     from gatemill.ledger.reader import Reader
+    from gatemill.ledger.summaries import Summary
 
 LINES_MAX = 10_000  # of one report
-TOP = 10  # errors, models and operations in a summary
 LABELS = ("key", "user", "team", "model", "provider", "target", "operation", "version", "cache")
 STEPS_S = {"minute": rollups.MINUTE_S, "hour": 3_600, "day": rollups.DAY_S}
 _FOR_EVER_S = 1 << 42
 
 _SQL = queries.load("reports")
 _REPORT = _SQL["report_usage"]
-_COUNT = _SQL["count_usage"]
-_LATENCIES = _SQL["latency_ranks"]
-_FIRST_TOKENS = _SQL["first_token_ranks"]
-_TOP_ERRORS = _SQL["top_errors"]
-_TOP_MODELS = _SQL["top_models"]
-_TOP_OPERATIONS = _SQL["top_operations"]
 
 
 class Query(Struct, frozen=True):
@@ -88,46 +81,6 @@ class Line(Struct, frozen=True):
         return self.first_token_us / self.first_tokens / 1e3 if self.first_tokens else None
 
 
-class Share(Struct, frozen=True):
-    """How often something occurred."""
-
-    name: str
-    times: int
-
-
-class Spread(Struct, frozen=True):
-    """How long something took; None when it never happened."""
-
-    mean_ms: float | None = None
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-
-
-class Summary(Struct, frozen=True):
-    """A span of time at a glance."""
-
-    requests: int
-    attempts: int
-    success_rate: float | None  # of the requests, 0 to 1; None without any
-    latency: Spread  # of the attempts that succeeded
-    first_token: Spread
-    input_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    input_audio_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    output_audio_tokens: int
-    cost_microusd: int
-    unpriced: int  # attempts whose cost is unknown and not in the sum
-    estimated: int
-    cache_hits: int  # requests that no provider had to answer
-    errors: list[Share]  # of attempts, by public code, the most common first
-    models: list[Share]  # requests
-    operations: list[Share]
-
-
 class Reports:
     """What can be asked."""
 
@@ -143,16 +96,24 @@ class Reports:
         return await self._reader.run(lambda database: lines(database, query))
 
     async def summary(self, since_s: float, until_s: float, filters: Filters = ALL) -> Summary:
-        """Requests that arrived in [since, until), of which single rows are still kept."""
-        return await self._reader.run(lambda db: summary(db, since_s, until_s, filters))
+        """Requests that arrived in [since, until), to whole minutes outwards; see `summaries.py`."""
+        return await self._reader.run(lambda db: summaries.of(db, since_s, until_s, filters))
 
     async def request(self, request_id: str) -> list[UsageRow]:
         """The attempts of one request in their order; none for an unknown id."""
         return await self._reader.run(lambda database: usage.of_request(database, request_id))
 
-    async def recent(self, limit: int, filters: Filters = ALL) -> list[UsageRow]:
-        """The newest committed attempts first."""
-        return await self._reader.run(lambda database: usage.recent(database, limit, filters))
+    async def keys(self, wanted: keys.Search) -> list[keys.ListedKey]:
+        """A page of keys of any state, the newest first."""
+        return await self._reader.run(lambda database: keys.search(database, wanted))
+
+    async def days(self, scope: str, scope_id: str, since_s: float) -> list[days.Day]:
+        """What a key, user or team used, by whole days UTC and model, the oldest first."""
+        return await self._reader.run(lambda db: days.of(db, scope, scope_id, since_s))
+
+    async def requests(self, wanted: requests.Wanted) -> requests.Found:
+        """Single attempts that are committed, a page of them."""
+        return await self._reader.run(lambda database: requests.page(database, wanted))
 
 
 def lines(database: Database, query: Query) -> list[Line]:
@@ -166,52 +127,10 @@ def lines(database: Database, query: Query) -> list[Line]:
     return msgspec.convert(database.rows(_REPORT, params), list[Line], strict=False)
 
 
-def summary(database: Database, since_s: float, until_s: float, filters: Filters) -> Summary:
-    """A span at a glance; see `Reports.summary`."""
-    span: dict[str, Any] = {"since_s": since_s, "until_s": until_s, "limit": TOP}
-    span |= msgspec.structs.asdict(filters)
-    with database.snapshot():
-        counts = database.rows(_COUNT, span)[0]
-        succeeded = counts.pop("succeeded")
-        first_tokens = counts.pop("first_tokens")
-        latency = _spread(database, _LATENCIES, span, succeeded, counts.pop("latency_ms"))
-        first = _spread(database, _FIRST_TOKENS, span, first_tokens, counts.pop("first_token_ms"))
-        tops = [
-            msgspec.convert(database.rows(query, span), list[Share])
-            for query in (_TOP_ERRORS, _TOP_MODELS, _TOP_OPERATIONS)
-        ]
-    requests = counts["requests"]
-    return Summary(
-        **counts,
-        success_rate=min(1.0, succeeded / requests) if requests else None,
-        latency=latency,
-        first_token=first,
-        errors=tops[0],
-        models=tops[1],
-        operations=tops[2],
-    )
-
-
-def _spread(
-    database: Database, query: queries.Query, span: dict[str, Any], count: int, mean_ms: Any
-) -> Spread:
-    if not count:
-        return Spread()
-    # The nearest rank: the smallest value that so large a part does not exceed.
-    places = [math.ceil(count * share / 100) for share in (50, 95, 99)]
-    ranks = dict(zip(("first", "second", "third"), places, strict=True))
-    found = {row["place"]: row["value_ms"] for row in database.rows(query, span | ranks)}
-    return Spread(mean_ms, *(found.get(place) for place in places))
-
-
 def _spans(database: Database, query: Query, *, whole_days: bool) -> dict[str, int]:
     since_s, until_s = query.since_s, query.until_s
-    kept_s = usage.kept_since_s(database)
-    if whole_days and since_s < kept_s:
-        # Of days that have no minutes any more, the whole day is told.
-        since_s -= since_s % rollups.DAY_S
-        if until_s < kept_s:
-            until_s += -until_s % rollups.DAY_S
+    if whole_days:
+        since_s, until_s = usage.outward(database, since_s, until_s)
     found = rollups.spans(since_s, until_s)
     if not whole_days and found:
         start_s = min(start for _, start, _ in found)

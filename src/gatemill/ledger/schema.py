@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gatemill.core.errors import LedgerUnavailable
@@ -15,6 +16,7 @@ _SQL = queries.load("schema")
 _CREATE_MIGRATIONS = _SQL["create_migrations"]
 _SCHEMA_VERSION = _SQL["schema_version"]
 _RECORD_MIGRATION = _SQL["record_migration"]
+_DATABASE_NOW = _SQL["database_now"]
 
 
 def apply(database: Database, steps: list[Migration], now_s: float, shown: str) -> int:
@@ -42,3 +44,9 @@ def apply(database: Database, steps: list[Migration], now_s: float, shown: str) 
 def version(database: Database) -> int:
     """The newest applied step. The table of migrations must exist."""
     return int(database.rows(_SCHEMA_VERSION)[0]["version"])
+
+
+def now_s(database: Database) -> float:
+    """The Unix time that the database has; of SQLite that is ours, in whole seconds."""
+    told = datetime.fromisoformat(database.rows(_DATABASE_NOW)[0]["now_text"])
+    return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()

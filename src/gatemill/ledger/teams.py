@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from gatemill.core.errors import Conflict, InvalidValue, NotFound
+from gatemill.core.guard import NOTHING, Uses
 from gatemill.core.limits import UNLIMITED, Limits
-from gatemill.ledger import audit, limits, names, queries
+from gatemill.ledger import audit, guards, limits, names, queries
 
 if TYPE_CHECKING:
     from gatemill.ledger.database import Database
@@ -33,6 +34,7 @@ class Team(Struct, frozen=True):
     name: str
     limits: Limits = UNLIMITED
     created_s: float = 0.0  # Unix time
+    guards: Uses = NOTHING
 
 
 def create(database: Database, team: Team, actor: str) -> Team:
@@ -113,10 +115,19 @@ def listed(database: Database, limit: int) -> list[Team]:
 
 
 def _team(row: dict[str, Any]) -> Team:
-    return Team(row["id"], row["name"], limits.decode(row["limits"]), row["created_s"])
+    return Team(
+        row["id"],
+        row["name"],
+        limits.decode(row["limits"]),
+        row["created_s"],
+        guards.decode(row["guards"]),
+    )
 
 
 def _row(team: Team) -> dict[str, Any]:
     names.check_id(team.id, "team")
     names.check_name(team.name, "team")
-    return msgspec.structs.asdict(team) | {"limits": limits.encode(team.limits)}
+    return msgspec.structs.asdict(team) | {
+        "limits": limits.encode(team.limits),
+        "guards": guards.encode(team.guards),
+    }

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from gatemill.core.errors import LedgerUnavailable
 from gatemill.ledger import claims, holds, journal, keys, pepper, queries, usage
+from gatemill.ledger.database import LOG_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ RETRY_S = 0.5  # between two tries to commit to a failing database
 SPARE_ROWS_MAX = 10_000  # about 10 MB: rows in memory alone, while even the journal fails
 SPARE_BATCH_ROWS = 500
 TIDY_S = 5.0  # between two looks for what dead processes left and for what has expired
+READERS_S = 1.0  # patience with readers while the log is cut; a report takes a part of it
 # An attempt whose process died waits so long for its true row. With TIDY_S it is settled within a
 # minute.
 SETTLE_AFTER_S = 45.0
@@ -55,6 +57,8 @@ class Counters(Struct):
     commit_errors: int = 0  # w: failed tries; the rows stayed in the journal
     poll_errors: int = 0  # w: looks for changed keys that failed
     tidy_errors: int = 0  # w: looks for what is left behind that failed
+    log_cuts: int = 0  # w: the database's log was cut back; readers had kept it from that
+    log_cuts_missed: int = 0  # w: the same in vain, because a read went on
     holds_missed: int = 0  # l: attempts that a crash would have forgotten
 
     @property
@@ -105,6 +109,8 @@ class Upkeep:
         self.commits = Condition("usage_commits")
         self.polls = Condition("key_polls")
         self.tidying = Condition("ledger_tidying")
+        self._cutting = Condition("database_log_cuts")
+        self._cut_at_s = 0.0  # monotonic
         self._holding = Condition("usage_holds")
         self._tidy_at_s = 0.0  # monotonic
         self._given_pepper = pepper
@@ -148,6 +154,8 @@ class Upkeep:
         else:
             self.polls.works()
         now_s = self._clock.monotonic_s()
+        if now_s >= self._cut_at_s:
+            self._cut_log(database, now_s)
         if now_s >= self._tidy_at_s:
             self._tidy_at_s = now_s + TIDY_S
             self._tidy(database)
@@ -202,6 +210,27 @@ class Upkeep:
             self.tidying.failed(str(error))
         else:
             self.tidying.works()
+
+    def _cut_log(self, database: Database, now_s: float) -> None:
+        # SQLite begins its log anew when a commit finds nobody reading. With several processes that may be never,
+        # and a checkpoint that waits for those who read now ends it: whoever comes meanwhile reads the file alone.
+        size = database.log_bytes()
+        if size <= LOG_BYTES_MAX:
+            return
+        try:
+            is_cut = database.overwrite(READERS_S)
+        except LedgerUnavailable:
+            is_cut = False
+        if is_cut:
+            self.counters.log_cuts += 1
+            self._cutting.works()
+            return
+        # Commits wait meanwhile, so it is not tried all the time.
+        self._cut_at_s = now_s + TIDY_S
+        self.counters.log_cuts_missed += 1
+        self._cutting.failed(
+            f"The log beside the database has {size >> 20} MB and grows until a read that goes on has ended."
+        )
 
     def _not_held(self, reason: str) -> None:
         self.counters.holds_missed += 1

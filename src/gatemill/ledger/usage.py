@@ -36,6 +36,8 @@ _REQUEST = _SQL["request_usage"]
 _TOTAL = _SQL["total_usage"]
 _DELETE = _SQL["delete_usage"]
 _DELETE_MINUTES = _SQL["delete_minutes"]
+_DELETE_HOURS = _SQL["delete_hours"]
+_DELETE_LATENCIES = _SQL["delete_latencies"]
 _KEEP = _SQL["keep_usage"]
 _READ_KEPT = _SQL["read_kept"]
 
@@ -97,10 +99,9 @@ def settle(database: Database, written_before_s: float) -> int:
     return database.run(_SETTLE, {"written_before_s": written_before_s, "limit": SETTLE_ROWS})
 
 
-def recent(database: Database, limit: int, filters: Filters = ALL) -> list[UsageRow]:
+def recent(database: Database, limit: int) -> list[UsageRow]:
     """The newest attempts first, at most `RECENT_MAX`."""
-    params = {"limit": min(limit, RECENT_MAX), **msgspec.structs.asdict(filters)}
-    return _rows(database.rows(_RECENT, params))
+    return _rows(database.rows(_RECENT, {"limit": min(limit, RECENT_MAX)}))
 
 
 def of_request(database: Database, request_id: str) -> list[UsageRow]:
@@ -133,6 +134,16 @@ def kept_since_s(database: Database) -> int:
     return int(database.rows(_READ_KEPT)[0]["since_s"])
 
 
+def outward(database: Database, since_s: float, until_s: float) -> tuple[float, float]:
+    """[since, until), and where there are no minutes any more, the whole of its days."""
+    kept_s = kept_since_s(database)
+    if since_s < kept_s:
+        since_s -= since_s % rollups.DAY_S
+        if until_s < kept_s:
+            until_s += -until_s % rollups.DAY_S
+    return since_s, until_s
+
+
 def keep_since(database: Database, since_s: int) -> None:
     """From now on, rows from before a midnight are refused: those that are there may be deleted."""
     assert since_s % rollups.DAY_S == 0
@@ -146,9 +157,13 @@ def delete_rows(database: Database, before_s: float) -> int:
 
 
 def delete_minutes(database: Database, before_s: int) -> int:
-    """The number of sums deleted, of an hour of minutes before a moment; 0: there are none left."""
+    """The number of sums deleted, of minutes and hours before a moment, some at a time; 0: all are."""
+    before = {"before_s": before_s}
     with database.transaction():
-        return database.run(_DELETE_MINUTES, {"before_s": before_s})
+        deleted = database.run(_DELETE_MINUTES, before) + database.run(_DELETE_HOURS, before)
+        for span_s in (rollups.MINUTE_S, rollups.HOUR_S):
+            deleted += database.run(_DELETE_LATENCIES, before | {"span_s": span_s})
+    return deleted
 
 
 def _insert(database: Database, rows: Sequence[UsageRow], now_s: float) -> list[UsageRow]:
@@ -177,6 +192,7 @@ def _add_new(database: Database, values: list[tuple[Any, ...]]) -> None:
         if database.run_many(_INSERT, values) < len(values):
             raise _AlreadyThereError  # which also takes the others out again
         rollups.store(database, rollups.minutes(values))
+        rollups.store_latencies(database, rollups.latencies(values))
 
 
 def _add_singly(database: Database, values: list[tuple[Any, ...]]) -> None:
@@ -196,6 +212,8 @@ def _add_singly(database: Database, values: list[tuple[Any, ...]]) -> None:
     sums = rollups.subtracted(rollups.minutes(added), rollups.minutes(removed))
     if sums:
         rollups.store(database, sums)
+        lines = rollups.latencies(added) + rollups.latencies(removed, -1)
+        rollups.store_latencies(database, lines)
 
 
 def _rows(found: list[dict[str, Any]]) -> list[UsageRow]:

@@ -14,7 +14,7 @@ from gatemill.core.job import Progress, Succeeded
 from gatemill.ledger import queries
 from jobs_ledger import Hand, accept, site, worker
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 BEAT_S = 0.05
 COUNT_BACK = queries.literal("age", "UPDATE workers SET beat_at = beat_at - :by WHERE id = :id")
 
@@ -139,8 +139,9 @@ async def test_it_tells_which_jobs_are_to_stop_until_they_have(here, jobs, hand,
 
 
 async def test_it_writes_the_newest_progress_of_a_job_and_only_of_the_last_claim(
-    here, jobs, hand, heart
+    here, jobs, hand, heart, monkeypatch
 ):
+    monkeypatch.setattr("gatemill.ledger.jobs.heart.HUNG_S_MIN", 0.0)
     await accept(jobs, here.new(), here.new())
     first, second = await hand.take()
     heart.progress(first, Progress(1))
@@ -150,7 +151,11 @@ async def test_it_writes_the_newest_progress_of_a_job_and_only_of_the_last_claim
     async def written():
         return (await jobs.look(first.job.id, None))[1] == Progress(2, 9, "two")
 
+    async def rests():  # a beat of one that has left would be its last
+        return heart.late_s > 2 * BEAT_S
+
     await until(written)
+    await until(rests)
     await jobs.finish(first, Succeeded(b"1"), Progress(9, 9))
     await jobs.leave("w1")
     await jobs.enroll(worker("w1", here.clock.unix_s()))

@@ -52,6 +52,9 @@ def plan(database, query):
         (JOBS["list_jobs_of_owner"], "jobs_by_owner"),
         (JOBS["list_jobs_in_state"], "jobs_by_state"),
         (JOBS["list_dead_of_owner"], "jobs_dead"),
+        (JOBS["list_jobs_of_kind"], "jobs_by_kind"),
+        (JOBS["list_jobs_of_owner_and_kind"], "jobs_by_owner_and_kind"),
+        (JOBS["list_jobs_of_parent"], "jobs_parts"),
         (JOBS["list_parts"], "jobs_parts"),
         (JOBS["queue_waits"], "jobs_oldest"),
         (JOBS["job_cost"], "usage_by_job"),
@@ -62,6 +65,20 @@ def plan(database, query):
 def test_it_goes_by_its_index(database, query, index):
     lines = plan(database, query)
     assert any(f"INDEX {index} " in f"{line} " for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("list_jobs", "list_jobs_of_owner", "list_jobs_of_kind", "list_jobs_of_owner_and_kind"),
+        *("list_jobs_in_state", "list_dead_of_owner"),
+    ],
+)
+def test_a_list_is_read_in_its_order_and_no_further_than_its_page(database, name):
+    lines = plan(database, JOBS[name])
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("SEARCH jobs"), lines
+    assert "id<?" in lines[0], lines
 
 
 @pytest.mark.parametrize(

@@ -313,6 +313,9 @@ def explore(machine, examples):
     case("runTest").runTest()
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(Life, 40), (LifeOnPostgres, 8)])
+@pytest.mark.parametrize(
+    ("machine", "examples"),
+    [(Life, settings().max_examples * 2 // 3), (LifeOnPostgres, settings().max_examples // 5)],
+)
 def test_whatever_happens_every_job_is_what_it_must_be(machine, examples):
     explore(machine, examples)

@@ -17,7 +17,11 @@ from gatemill.ledger.knowledge.stores import NewStore
 from gatemill.ledger.ledger import Ledger
 
 OWNER = "key:a"
-WAITING = queries.literal("waiting", "SELECT 1 AS one FROM pg_locks WHERE NOT granted")
+WAITING = queries.literal(
+    "waiting",
+    "SELECT 1 AS one FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+)
 STORE = NewStore(
     id="vs_1",
     owner=OWNER,

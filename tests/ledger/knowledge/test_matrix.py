@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import databases
 from gatemill.core.clock import FakeClock
 from gatemill.core.errors import UpstreamBadReply
 from gatemill.ledger.knowledge import matrix
@@ -23,6 +24,7 @@ BYTES = COUNT * (4 * DIMENSIONS + 24)
 
 @pytest.fixture
 async def knowledge(tmp_path):
+    databases.lay(tmp_path)
     opened = Ledger.open(tmp_path, None, FakeClock(1_763_700_000.0))
     yield opened.knowledge
     await opened.close()

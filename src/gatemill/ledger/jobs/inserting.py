@@ -61,6 +61,7 @@ def waiting(new: NewJob, now_s: float) -> Job:
         parts=0,
         parts_open=0,
         notify=new.notify,
+        traceparent=new.traceparent,
         worker_id="",
         created_at=now_s,
         started_at=None,
@@ -95,4 +96,5 @@ def _row(new: NewJob, now_s: float) -> tuple[Any, ...]:
         job.part,
         job.notify,
         job.created_at,
+        job.traceparent,
     )

@@ -57,6 +57,13 @@ class Engine(Protocol):
         """The words of the first chunks of a document, which are about to be deleted, are gone."""
         ...
 
+    def forget_some(self, database: Database, *, begins: bool) -> bool:
+        """The index holds fewer words of chunks that are gone; False: it holds none.
+
+        `begins`: the first of several calls.
+        """
+        ...
+
     def add_vectors(self, database: Database, rows: Sequence[VectorRow]) -> None:
         """These vectors are there; one that was stays as it is."""
         ...

@@ -7,6 +7,7 @@ and vectors have a thread and a connection each, so that one search asks for bot
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
@@ -331,6 +332,12 @@ class Knowledge:
         for number in numbers:
             await self._clear(number)
         return len(swept) + len(numbers) + ended
+
+    async def forget_words(self) -> None:
+        """The index of words holds none of what was deleted."""
+        engine, begins = self._engine, True
+        while await self._write(partial(engine.forget_some, begins=begins)):
+            begins = False
 
     async def _clear(self, number: int) -> None:
         await self._ready()

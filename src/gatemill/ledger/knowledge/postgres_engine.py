@@ -74,6 +74,10 @@ class Engine:
     def drop_words(self, database: Database, document: int, limit: int) -> None:
         """The database sees to it."""
 
+    def forget_some(self, database: Database, *, begins: bool) -> bool:
+        """The database sees to it."""
+        return False
+
     def add_vectors(self, database: Database, rows: Sequence[VectorRow]) -> None:
         """These vectors are there."""
         if not self.searches_vectors:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _SQL = queries.load("knowledge_sqlite")
 _ADD_VECTOR = queries.load("knowledge")["add_vector"]
 
+MERGE_PAGES = 64  # of one transaction: about 10 ms
+
 
 class Engine:
     """Satisfies engines.Engine."""
@@ -41,6 +43,13 @@ class Engine:
     def drop_words(self, database: Database, document: int, limit: int) -> None:
         """The words of the first chunks of a document are gone."""
         database.run(_SQL["drop_words"], {"document": document, "limit": limit})
+
+    def forget_some(self, database: Database, *, begins: bool) -> bool:
+        """Some pages of the index are merged; False: they are one tree, which has no dead words."""
+        if not database.rows(_SQL["has_words"]):
+            return False
+        database.run(_SQL["merge_words"], {"pages": -MERGE_PAGES if begins else MERGE_PAGES})
+        return int(database.rows(_SQL["count_trees"])[0]["trees"]) > 1
 
     def add_vectors(self, database: Database, rows: Sequence[VectorRow]) -> None:
         """These vectors are there."""

@@ -3,11 +3,12 @@
 INSERT INTO jobs (
     id, owner, key_id, kind, queue, own_queue, priority, state, run_at, expires_at, attempt,
     attempts_max, starts, lost, timeout_s, keep_s, cancel, unique_key, fingerprint, callback_url,
-    metadata, parent_id, part, parts, parts_open, notify, worker_id, claim, rung_at, created_at
+    metadata, parent_id, part, parts, parts_open, notify, worker_id, claim, rung_at, created_at,
+    traceparent
 ) VALUES (
     :id, :owner, :key_id, :kind, :queue, :own_queue, :priority, :state, :run_at, :expires_at, 0,
     :attempts_max, 0, 0, :timeout_s, :keep_s, FALSE, :unique_key, :fingerprint, :callback_url,
-    :metadata, :parent_id, :part, 0, 0, :notify, '', '', 0, :created_at
+    :metadata, :parent_id, :part, 0, 0, :notify, '', '', 0, :created_at, :traceparent
 ) ON CONFLICT DO NOTHING;
 
 -- insert_job_data --
@@ -52,51 +53,51 @@ FROM jobs JOIN job_data ON job_data.job_id = jobs.id
 WHERE jobs.parent_id = :parent_id AND jobs.parent_id <> '' AND jobs.part > :after
 ORDER BY jobs.part LIMIT :limit;
 
--- list_jobs --
--- Jobs of every owner, the newest first; an empty filter lets all of them pass, but for webhooks,
--- which are listed by their kind alone.
-SELECT * FROM jobs
-WHERE id < :before AND parent_id = :parent_id
+-- {passing} --
+-- What every list of jobs may ask for; an empty filter lets all of them pass, but for webhooks, which are
+-- listed by their kind alone.
+id < :before AND parent_id = :parent_id
     AND (CAST(:state AS TEXT) = '' OR state = :state)
     AND (kind = :kind OR (CAST(:kind AS TEXT) = '' AND kind <> 'webhook'))
     AND (CAST(:queue AS TEXT) = '' OR queue = :queue)
     AND (CAST(:priority AS BIGINT) = -1 OR priority = :priority)
     AND (CAST(:error AS TEXT) = '' OR substr(error, 1, length(CAST(:error AS TEXT))) = :error)
     AND created_at >= :created_after_s AND created_at < :created_before_s
+
+-- list_jobs --
+-- Jobs of every owner, the newest first.
+SELECT * FROM jobs WHERE {passing}
 ORDER BY id DESC LIMIT :limit;
 
 -- list_jobs_of_owner --
--- The same, of one owner.
-SELECT * FROM jobs
-WHERE owner = :owner AND id < :before AND parent_id = :parent_id
-    AND (CAST(:state AS TEXT) = '' OR state = :state)
-    AND (kind = :kind OR (CAST(:kind AS TEXT) = '' AND kind <> 'webhook'))
-    AND (CAST(:queue AS TEXT) = '' OR queue = :queue)
-    AND (CAST(:priority AS BIGINT) = -1 OR priority = :priority)
-    AND (CAST(:error AS TEXT) = '' OR substr(error, 1, length(CAST(:error AS TEXT))) = :error)
-    AND created_at >= :created_after_s AND created_at < :created_before_s
+-- Jobs of one owner, the newest first.
+SELECT * FROM jobs WHERE owner = :owner AND {passing}
+ORDER BY id DESC LIMIT :limit;
+
+-- list_jobs_of_kind --
+-- Jobs of every owner of one kind, the newest first.
+SELECT * FROM jobs WHERE kind = :kind AND {passing}
+ORDER BY id DESC LIMIT :limit;
+
+-- list_jobs_of_owner_and_kind --
+-- Jobs of one owner of one kind, the newest first.
+SELECT * FROM jobs WHERE owner = :owner AND kind = :kind AND {passing}
 ORDER BY id DESC LIMIT :limit;
 
 -- list_jobs_in_state --
 -- Jobs of every owner in one state, the newest first.
-SELECT * FROM jobs
-WHERE lower(state) = :state AND id < :before AND parent_id = :parent_id
-    AND (kind = :kind OR (CAST(:kind AS TEXT) = '' AND kind <> 'webhook'))
-    AND (CAST(:queue AS TEXT) = '' OR queue = :queue)
-    AND (CAST(:priority AS BIGINT) = -1 OR priority = :priority)
-    AND (CAST(:error AS TEXT) = '' OR substr(error, 1, length(CAST(:error AS TEXT))) = :error)
-    AND created_at >= :created_after_s AND created_at < :created_before_s
+SELECT * FROM jobs WHERE lower(state) = :state AND {passing}
 ORDER BY id DESC LIMIT :limit;
 
 -- list_dead_of_owner --
 -- The dead letters of one owner, the newest first.
+SELECT * FROM jobs WHERE owner = :owner AND state = 'dead' AND {passing}
+ORDER BY id DESC LIMIT :limit;
+
+-- list_jobs_of_parent --
+-- The parts of one job, the newest first; of `everybody`, or of one owner.
 SELECT * FROM jobs
-WHERE owner = :owner AND state = 'dead' AND id < :before AND parent_id = :parent_id
-    AND (kind = :kind OR (CAST(:kind AS TEXT) = '' AND kind <> 'webhook'))
-    AND (CAST(:queue AS TEXT) = '' OR queue = :queue)
-    AND (CAST(:priority AS BIGINT) = -1 OR priority = :priority)
-    AND (CAST(:error AS TEXT) = '' OR substr(error, 1, length(CAST(:error AS TEXT))) = :error)
-    AND created_at >= :created_after_s AND created_at < :created_before_s
+WHERE parent_id <> '' AND (CAST(:everybody AS BOOLEAN) OR owner = :owner) AND {passing}
 ORDER BY id DESC LIMIT :limit;
 
 -- list_attempts --

@@ -29,6 +29,15 @@ SELECT 'delete', number, text, replace(store_id, '_', '') FROM chunks WHERE numb
     SELECT number FROM chunks WHERE document = :document ORDER BY ordinal LIMIT :limit
 );
 
+-- merge_words --
+-- Merges the trees of the index for a number of pages, which leaves words of what is gone behind; a
+-- negative number begins to make one tree of all.
+INSERT INTO derived_words (derived_words, rank) VALUES ('merge', :pages);
+
+-- count_trees --
+-- How many trees there are.
+SELECT count(DISTINCT segid) AS trees FROM derived_words_idx;
+
 -- keyword --
 -- Passages of a store of one owner by BM25, the best first. The index hands them over in that order, so
 -- only as many others are looked up as are wanted.

@@ -1,14 +1,15 @@
 -- insert_team --
 -- Adds a team.
-INSERT INTO teams (id, name, limits, created_s) VALUES (:id, :name, :limits, :created_s);
+INSERT INTO teams (id, name, limits, created_s, guards)
+VALUES (:id, :name, :limits, :created_s, :guards);
 
 -- read_team --
 -- One team by its id.
-SELECT id, name, limits, created_s FROM teams WHERE id = :id;
+SELECT id, name, limits, created_s, guards FROM teams WHERE id = :id;
 
 -- update_team --
 -- Changes a team.
-UPDATE teams SET name = :name, limits = :limits WHERE id = :id;
+UPDATE teams SET name = :name, limits = :limits, guards = :guards WHERE id = :id;
 
 -- delete_team --
 -- Removes a team.
@@ -16,7 +17,7 @@ DELETE FROM teams WHERE id = :id;
 
 -- list_teams --
 -- Teams in the order of their ids.
-SELECT id, name, limits, created_s FROM teams ORDER BY id LIMIT :limit;
+SELECT id, name, limits, created_s, guards FROM teams ORDER BY id LIMIT :limit;
 
 -- count_teams --
 -- All teams.

@@ -1,10 +1,11 @@
 -- insert_model --
 -- A new name, or a deleted one that is made again; changes no row when there is one.
-INSERT INTO models (name, kind, task, description, versions, deleted, created_at, created_by)
-VALUES (:name, :kind, :task, :description, 0, FALSE, :now_s, :actor)
+INSERT INTO models (
+    name, kind, task, description, versions, deleted, created_at, created_by, team_id
+) VALUES (:name, :kind, :task, :description, 0, FALSE, :now_s, :actor, :team_id)
 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, task = excluded.task,
     description = excluded.description, deleted = FALSE, created_at = excluded.created_at,
-    created_by = excluded.created_by
+    created_by = excluded.created_by, team_id = excluded.team_id
 WHERE models.deleted;
 
 -- count_models --
@@ -13,13 +14,17 @@ SELECT count(*) AS rows FROM models WHERE NOT deleted;
 
 -- read_model --
 -- One name.
-SELECT name, kind, task, description, versions, created_at, created_by FROM models
+SELECT name, kind, task, description, versions, created_at, created_by, team_id FROM models
 WHERE name = :name AND NOT deleted;
 
 -- list_models --
 -- All names in their order.
-SELECT name, kind, task, description, versions, created_at, created_by FROM models
+SELECT name, kind, task, description, versions, created_at, created_by, team_id FROM models
 WHERE NOT deleted ORDER BY name LIMIT :limit;
+
+-- move_model --
+-- A name belongs to another team; '' is everybody.
+UPDATE models SET team_id = :team_id WHERE name = :name AND NOT deleted;
 
 -- next_version --
 -- The number of the next version is taken.

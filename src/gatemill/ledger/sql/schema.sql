@@ -21,3 +21,7 @@ SELECT value FROM facts WHERE name = :name;
 -- set_fact --
 -- Sets a one-off value for good; a value that exists stays.
 INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING;
+
+-- database_now --
+-- The time that the database has, as a text; in UTC, or with its zone.
+SELECT CAST(CURRENT_TIMESTAMP AS TEXT) AS now_text;

@@ -6,14 +6,14 @@ INSERT INTO usage (
     stream, status, error, input_tokens, cache_read_tokens, cache_write_tokens,
     input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens, estimated,
     cost_microusd, latency_ms, first_token_ms, user_id, team_id, cache, version, unsettled,
-    decision, job_id, experiment_id, model_version, prompt_version, written_s
+    decision, job_id, experiment_id, model_version, prompt_version, trace_id, offset_ms, written_s
 ) VALUES (
     :attempt_id, :request_id, :attempt, :at, :key_id, :operation, :model, :provider,
     :target_model, :stream, :status, :error, :input_tokens, :cache_read_tokens,
     :cache_write_tokens, :input_audio_tokens, :output_tokens, :reasoning_tokens,
     :output_audio_tokens, :estimated, :cost_microusd, :latency_ms, :first_token_ms, :user_id,
     :team_id, :cache, :version, :unsettled, :decision, :job_id, :experiment_id, :model_version,
-    :prompt_version, :written_s
+    :prompt_version, :trace_id, :offset_ms, :written_s
 ) ON CONFLICT (attempt_id) DO NOTHING;
 
 -- take_unsettled_usage --
@@ -23,7 +23,7 @@ RETURNING attempt_id, request_id, attempt, at, key_id, operation, model, provide
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
     first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id, experiment_id,
-    model_version, prompt_version;
+    model_version, prompt_version, trace_id, offset_ms;
 
 -- settle_usage --
 -- Settles a bounded number of attempts whose true row did not come in time.
@@ -67,18 +67,13 @@ INSERT INTO usage_sums (
     first_token_us = usage_sums.first_token_us + excluded.first_token_us;
 
 -- recent_usage --
--- The newest attempts first; an empty filter lets all of them pass.
+-- The newest attempts first.
 SELECT attempt_id, request_id, attempt, at, key_id, operation, model, provider, target_model, stream,
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
     first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id, experiment_id,
-    model_version, prompt_version
+    model_version, prompt_version, trace_id, offset_ms
 FROM usage
-WHERE (CAST(:key AS TEXT) = '' OR key_id = :key)
-    AND (CAST(:user AS TEXT) = '' OR user_id = :user)
-    AND (CAST(:team AS TEXT) = '' OR team_id = :team)
-    AND (CAST(:model AS TEXT) = '' OR model = :model)
-    AND (CAST(:provider AS TEXT) = '' OR provider = :provider)
 ORDER BY at DESC, attempt_id DESC LIMIT :limit;
 
 -- request_usage --
@@ -87,7 +82,7 @@ SELECT attempt_id, request_id, attempt, at, key_id, operation, model, provider, 
     status, error, input_tokens, cache_read_tokens, cache_write_tokens, input_audio_tokens,
     output_tokens, reasoning_tokens, output_audio_tokens, estimated, cost_microusd, latency_ms,
     first_token_ms, user_id, team_id, cache, version, unsettled, decision, job_id, experiment_id,
-    model_version, prompt_version
+    model_version, prompt_version, trace_id, offset_ms
 FROM usage WHERE attempt_id IN (
     :first, :second, :third, :fourth, :fifth, :sixth, :seventh, :eighth, :ninth, :tenth
 ) ORDER BY attempt;
@@ -120,6 +115,16 @@ DELETE FROM usage WHERE attempt_id IN (
 -- Deletes the oldest hour of minute sums, as far as it lies before a moment.
 DELETE FROM usage_sums WHERE span_s = 60 AND start_s < :before_s
     AND start_s < (SELECT min(start_s) FROM usage_sums WHERE span_s = 60) + 3600;
+
+-- delete_hours --
+-- Deletes the oldest day of hour sums, as far as it lies before a moment.
+DELETE FROM usage_sums WHERE span_s = 3600 AND start_s < :before_s
+    AND start_s < (SELECT min(start_s) FROM usage_sums WHERE span_s = 3600) + 86400;
+
+-- delete_latencies --
+-- Deletes the oldest sixty minutes or hours of counted latencies, as far as they lie before a moment.
+DELETE FROM latency_sums WHERE span_s = :span_s AND start_s < :before_s
+    AND start_s < (SELECT min(start_s) FROM latency_sums WHERE span_s = :span_s) + 60 * :span_s;
 
 -- keep_usage --
 -- Notes that rows before a moment are deleted; it never moves back.
