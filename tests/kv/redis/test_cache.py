@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import heavy
 import redis_service
 from gatemill.core.errors import StartRefused
 from gatemill.core.redis_address import address
@@ -18,6 +19,7 @@ from gatemill.kv.redis.cache import (
     answers,
 )
 from gatemill.kv.redis.connection import DEADLINE_S, Connection
+from gatemill.kv.redis.wire import QUEUED_S_MAX
 
 
 @pytest.fixture
@@ -28,8 +30,8 @@ async def server():
     made.remove()
 
 
-async def opened(url: str) -> RedisAnswers:
-    store = RedisAnswers(Connection(address(url)), "t:")
+async def opened(url: str, deadline_s: float = 5.0) -> RedisAnswers:
+    store = RedisAnswers(Connection(address(url), deadline_s=deadline_s), "t:")
     assert await store.open()
     return store
 
@@ -53,7 +55,9 @@ async def test_without_redis_everything_is_a_miss_and_nothing_raises():
 
 
 async def test_a_frozen_redis_is_a_miss_within_the_deadline_and_then_at_once(server):
-    store = await opened(f"{server.url}/0")
+    # A Redis that the machine keeps waiting is silent for a while, too.
+    silence_s = DEADLINE_S if heavy.is_wanted() else QUEUED_S_MAX
+    store = await opened(f"{server.url}/0", silence_s)
     store.put(b"k", b"v", 100)
     await store.written()
     server.freeze()
@@ -63,8 +67,8 @@ async def test_a_frozen_redis_is_a_miss_within_the_deadline_and_then_at_once(ser
     for _ in range(100):
         assert await store.get(b"k") is None
         store.put(b"k", b"w", 100)
-    assert first_s < 10 * DEADLINE_S
-    assert time.monotonic() - began_s < 20 * DEADLINE_S
+    assert first_s < heavy.within(10 * DEADLINE_S)
+    assert time.monotonic() - began_s < heavy.within(20 * DEADLINE_S)
     assert store.failures == 201
     assert not store._pending
     await store.close()

@@ -16,7 +16,7 @@ from gatemill.core.errors import LedgerUnavailable, LimitsUnavailable, StartRefu
 from gatemill.core.limits import Hold, Kind, Refusal, Rule, Wanted
 from gatemill.kv.redis.limits import Identity
 from gatemill.kv.redis.members import BEAT_S, SILENT_S
-from redis_limiter import forget, made, prefix
+from redis_limiter import forget, made, prefix, ready
 from redis_process import COST, RULES
 
 NOW_S = 1_795_608_000.0
@@ -39,9 +39,8 @@ async def process(shared):
 
     async def start(clock, name=None, **more):
         found = made(url, clock, Identity(name or secrets.token_hex(4), begin), **more)
-        assert await found.open()
         limiters.append(found)
-        return found
+        return await ready(found)
 
     yield start
     for each in limiters:
@@ -62,7 +61,7 @@ def test_three_processes_together_admit_exactly_the_limit(shared, name):
     processes = [
         redis_process.started(url, begin, f"p{number}", 200, "exit", name) for number in range(3)
     ]
-    said = [each.communicate(timeout=60)[0].split() for each in processes]
+    said = [each.communicate(timeout=180)[0].split() for each in processes]
     assert sum(int(admitted) for admitted, _ in said) == 100
     assert sum(int(local) for _, local in said) == 0
 
@@ -207,17 +206,26 @@ async def test_what_redis_holds_and_nobody_knows_is_undone(process):
     assert await _sums(limiter, ALL) == [(0, 0)] * 4
 
 
-async def test_a_flushed_script_is_loaded_again(shared, process):
-    limiter = await process(FakeClock(NOW_S))
+async def test_a_flushed_script_is_loaded_again():
+    server = redis_service.Server()  # others are using the scripts of the shared one
+    try:
+        await _settled_without_scripts(server.url)
+    finally:
+        server.remove()
+
+
+async def _settled_without_scripts(url):
+    limiter = await ready(made(url, FakeClock(NOW_S), Identity("p")))
     money = Rule("budget:key:b:total", Kind.BUDGET, "key", "b", 10**6, "total")
     for _ in range(3):
         holds = [await limiter.admit(_wanted([money])) for _ in range(300)]
-        redis_service.command(shared[0], "SCRIPT", "FLUSH")
+        redis_service.command(url, "SCRIPT", "FLUSH")
         for hold in holds:
             limiter.settle(hold, 0, 3)
         await limiter.written()
     assert await _sums(limiter, [money]) == [(2700, 0)]
     assert limiter.away == 0
+    await limiter.close()
 
 
 async def test_concurrent_first_requests_ask_the_ledger_once_between_them(process):

@@ -13,7 +13,7 @@ from gatemill.core.limits import Kind, Rule, Wanted
 from gatemill.kv.redis import settlements
 from gatemill.kv.redis.limits import Identity
 from gatemill.kv.redis.packing import SETTLE, Packing
-from redis_limiter import forget, made, prefix
+from redis_limiter import forget, made, prefix, ready
 
 NOW_S = 1_795_608_000.0
 MONEY = Rule("budget:key:a:total", Kind.BUDGET, "key", "a", 1000, "total", alert_at=(0.01,))
@@ -23,8 +23,7 @@ RULES = (Rule("concurrency:key:a", Kind.CONCURRENCY, "key", "a", 10_000), MONEY)
 @pytest.fixture
 async def limiter():
     url, begin = redis_service.address(), prefix()
-    found = made(url, FakeClock(NOW_S), Identity("p", begin))
-    assert await found.open()
+    found = await ready(made(url, FakeClock(NOW_S), Identity("p", begin)))
     yield found
     await found.close()
     forget(url, begin)

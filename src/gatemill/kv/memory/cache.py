@@ -55,6 +55,12 @@ class MemoryAnswers:
             self.bytes -= _size(oldest, gone)
             self.evicted += 1
 
+    async def forget(self) -> int:
+        """The number of values there were; none is kept any more."""
+        count = len(self._entries)
+        await self.close()
+        return count
+
     async def close(self) -> None:
         """Nothing is kept any more."""
         self._entries.clear()

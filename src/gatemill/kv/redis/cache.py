@@ -16,6 +16,7 @@ from gatemill.kv.redis.wire import Away
 PREFIX = "gm:answer:"
 PENDING_MAX = 256  # answers that wait to be written; more are not kept
 PENDING_BYTES_MAX = 16 << 20
+_SCAN_KEYS = 500  # looked at in one step of `forget`
 
 
 class RedisAnswers:
@@ -67,6 +68,26 @@ class RedisAnswers:
         """Nothing is pending any more."""
         if self._writer is not None:
             await self._writer
+
+    async def forget(self) -> int:
+        """The number of values that are gone: all there were, unless Redis went away meanwhile."""
+        self._begin()
+        await self.written()
+        count, cursor = 0, b"0"
+        try:
+            while True:
+                reply = await self._connection.call(
+                    "SCAN", cursor, "MATCH", self._prefix + b"*", "COUNT", _SCAN_KEYS
+                )
+                assert isinstance(reply, list)
+                cursor, names = reply
+                if names:
+                    count += int(await self._connection.call("UNLINK", *names))
+                if cursor == b"0":
+                    return count
+        except Away:
+            self.failures += 1
+            return count
 
     async def close(self) -> None:
         """What was put is written, if Redis takes it, and the connection is released."""

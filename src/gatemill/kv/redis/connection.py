@@ -45,14 +45,23 @@ def script(text: str) -> Script:
 class Connection:
     """One shared connection. All counters are for metrics; they only grow, but for `away`."""
 
-    def __init__(self, address: Address, returned: Callable[[], None] | None = None) -> None:
-        """`returned` is called each time Redis is back. Nothing is connected yet: `open` does that."""
+    def __init__(
+        self,
+        address: Address,
+        returned: Callable[[], None] | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        """`returned` is called each time Redis is back. Nothing is connected yet: `open` does that.
+
+        Redis is away when it has been silent for `deadline_s`.
+        """
         self.calls = 0
         self.timeouts = 0
         self.away = 1
         self.times_away = 0
         self.returned = returned
         self._address = address
+        self._deadline_s = deadline_s
         self._wire: Wire | None = None
         self._probe: asyncio.Task[None] | None = None
         self._probed_s = float("-inf")  # loop time of the last probe
@@ -178,7 +187,7 @@ class Connection:
         to = self._address
         loop = asyncio.get_running_loop()
         _, wire = await loop.create_connection(
-            lambda: Wire(DEADLINE_S, self._failed),
+            lambda: Wire(self._deadline_s, self._failed),
             to.host,
             to.port,
             ssl=ssl.create_default_context() if to.tls else None,
