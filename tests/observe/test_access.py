@@ -11,7 +11,14 @@ from msgspec.structs import replace
 
 from gatemill.core.errors import GatemillError, ModelNotFound, UpstreamTimeout
 from gatemill.core.ports import Incoming
-from gatemill.observe.access import PENDING_MAX, Access, AccessLog, as_json, as_text
+from gatemill.observe.access import (
+    PENDING_MAX,
+    RECENT_MAX,
+    Access,
+    AccessLog,
+    as_json,
+    as_text,
+)
 from gateway_parts import PRICE, Kept, Stage, asking, route
 from playbook import HELLO, ROLE, Scripted, target
 from transports import Remembered
@@ -19,7 +26,17 @@ from transports import Remembered
 FIELDS = [
     *("ts", "request_id", "status", "operation", "model", "target", "key", "duration_ms"),
     *("ours_ms", "first_token_ms", "attempts", "input_tokens", "output_tokens"),
-    *("cost_microusd", "stream", "error", "client_request_id", "retries", "cache", "version"),
+    *(
+        "cost_microusd",
+        "stream",
+        "error",
+        "client_request_id",
+        "retries",
+        "cache",
+        "version",
+        "guards",
+        "trace_id",
+    ),
     *("level", "event"),
 ]
 ANSWER = Incoming(
@@ -82,6 +99,8 @@ async def test_a_line_has_exactly_the_documented_fields():
         "retries": 1,
         "cache": "",
         "version": "",
+        "guards": [],
+        "trace_id": "",
         "level": "info",
         "event": "request",
     }
@@ -106,7 +125,7 @@ async def test_no_word_of_a_prompt_an_answer_or_a_secret_is_in_a_line():
 def test_as_json_writes_one_object_a_line():
     assert (
         msgspec.json.Decoder().decode_lines(as_json([LINE, LINE]))
-        == [msgspec.to_builtins(LINE)] * 2
+        == [msgspec.json.decode(msgspec.json.encode(LINE))] * 2
     )
     assert as_json([LINE, LINE]).endswith(b"\n")
 
@@ -146,6 +165,8 @@ async def test_more_lines_than_the_bound_are_dropped_and_counted():
     log.add(seen)
     log.flush()
     assert (counted, log.dropped) == ([PENDING_MAX, 1], 7)
+    # The newest stay for whoever follows; older ones made room for them.
+    assert (len(log.recent), log.count) == (RECENT_MAX, PENDING_MAX + 1)
 
 
 # --- For people ----------------------------------------------------------------------------------

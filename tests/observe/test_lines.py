@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
 import pytest
 
-from gatemill.observe.lines import LINES_MAX, WAITING_BYTES_MAX, LineWriter
+from gatemill.observe.lines import LINES_MAX, WAITING_BYTES_MAX, LineWriter, pieces
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Pipe:
@@ -153,3 +156,37 @@ def test_a_batch_larger_than_the_pipe_arrives_whole(pieces):
         made.writer.close()
         thread.join(PATIENCE_S)
         assert [len(line) for line in got.splitlines()] == [300_000] * pieces + [3]
+
+
+def test_a_pipe_gets_whole_lines_and_a_long_one_by_itself():
+    most = select.PIPE_BUF
+    short, fits, long = b"a" * 99 + b"\n", b"b" * (most - 1) + b"\n", b"c" * most + b"\n"
+    lines = short * 50 + fits + long + short + b"no end"
+    found = [bytes(piece) for piece in pieces(lines)]
+    assert b"".join(found) == lines
+    assert [one for one in found if len(one) > most] == [long]
+    assert fits in found
+    assert all(one.endswith(b"\n") for one in found[:-1])
+    assert list(pieces(b"")) == []
+
+
+WRITES = """
+import sys
+from gatemill.observe.lines import LineWriter
+writer = LineWriter(sys.stdout.fileno())
+for _ in range(40):
+    writer.write((sys.argv[1] * 299 + "\\n").encode() * 60)
+writer.close()
+"""
+
+
+def test_lines_of_several_processes_into_one_pipe_do_not_tear_each_other():
+    source, sink = os.pipe()
+    words = [sys.executable, "-c", WRITES]
+    writing = [subprocess.Popen([*words, name], stdout=sink) for name in "abc"]
+    os.close(sink)
+    with os.fdopen(source, "rb") as file:
+        lines = file.read().splitlines()
+    assert [one.wait() for one in writing] == [0, 0, 0]
+    assert set(lines) == {name * 299 for name in (b"a", b"b", b"c")}
+    assert len(lines) == 3 * 40 * 60

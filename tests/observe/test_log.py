@@ -84,6 +84,39 @@ def test_the_level_holds_and_libraries_say_nothing_below_warning(level, ours, th
     assert [line["level"] for line in seen if line["event"] == "theirs"] == theirs
 
 
+SAY = """
+def say(level):
+    structlog.get_logger().log(level, "said", room=__name__)
+"""
+
+
+def test_a_room_can_have_a_level_of_its_own():
+    kept = Kept()
+    log.configure(
+        kept,
+        level="warning",
+        pretty=False,
+        levels={"gateway": "debug", "jobs": "error", "libraries": "info"},
+    )
+    for room in ("gatemill.gateway.plan", "gatemill.jobs.worker", "gatemill.ledger", "elsewhere"):
+        module = {"__name__": room, "structlog": structlog}
+        exec(SAY, module)
+        for level in (10, 20, 30, 40):
+            module["say"](level)
+    logging.getLogger("some.library").info("theirs")
+    logging.getLogger("some.library").debug("theirs")
+    seen = [(line.get("room"), line["level"]) for line in lines(kept)]
+    assert [level for room, level in seen if room == "gatemill.gateway.plan"] == [
+        "debug",
+        "info",
+        "warning",
+        "error",
+    ]
+    assert [level for room, level in seen if room == "gatemill.jobs.worker"] == ["error"]
+    assert [level for room, level in seen if room == "gatemill.ledger"] == ["warning", "error"]
+    assert [level for room, level in seen if room is None] == ["info"]
+
+
 def _fail() -> None:
     prompt = CANARY
     raise ValueError(f"a message of {len(prompt)} characters")

@@ -6,21 +6,27 @@ collected and encoded a few times a second, off the way of the request.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from gatemill.core.money import dollars
+from gatemill.observe.redaction import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gatemill.core.call import Call, UsageRow
+    from gatemill.core.guard import Verdict
     from gatemill.observe.lines import LineWriter
 
 PENDING_MAX = 50_000  # lines between two flushes; more are counted and dropped
 FLUSH_S = 0.2
+RECENT_MAX = (
+    2_000  # lines that are kept for whoever follows; older ones make room, and are in the log
+)
 MODEL_CHARS_MAX = 200  # of a name that the caller made up
 
 
@@ -47,6 +53,9 @@ class Access(Struct):
     retries: int = 0  # x-stainless-retry-count: how often the SDK has tried before
     cache: str = ""  # "hit", "stale", "coalesced", "miss"; "" where nothing is kept
     version: str = ""  # the experiment's arm
+    # What guards have found: (side, guard, kind, mode, places, characters).
+    guards: tuple[tuple[str, str, str, str, int, int], ...] = ()
+    trace_id: str = ""
     level: str = "info"
     event: str = "request"
 
@@ -73,7 +82,8 @@ def line_of(seen: Seen) -> Access:
         call.id,
         status,
         call.operation,
-        call.head.model[:MODEL_CHARS_MAX],
+        # Somebody may have put their key where the model's name belongs.
+        hide(call.head.model[:MODEL_CHARS_MAX]) if error else call.head.model[:MODEL_CHARS_MAX],
         call.attempts[-1].target.label if call.attempts else "",
         call.key.id if call.key else "",
         round(duration_s * 1e3, 3),
@@ -85,11 +95,17 @@ def line_of(seen: Seen) -> Access:
         cost,
         call.head.stream,
         error,
-        caller.client_request_id,
+        hide(caller.client_request_id) if caller.client_request_id else "",
         caller.retries,
         call.cache,
         call.version,
+        tuple(map(_verdict, call.verdicts)) if call.verdicts else (),
+        call.trace.id if call.trace is not None else "",
     )
+
+
+def _verdict(one: Verdict) -> tuple[str, str, str, str, int, int]:
+    return one.side, one.guard, one.kind, one.mode, one.count, one.chars
 
 
 class AccessLog:
@@ -100,6 +116,10 @@ class AccessLog:
         self._render = render
         self._pending: list[Seen] = []
         self.dropped = 0
+        self.recent: deque[Access] = deque(
+            maxlen=RECENT_MAX
+        )  # written by flush, read by edge/admin
+        self.count = 0  # lines so far; the newest in `recent` has this number
         self.add = self._pending.append  # rebound by flush; the cheapest call there is
 
     def flush(self) -> None:
@@ -110,7 +130,10 @@ class AccessLog:
             self.dropped += len(pending) - PENDING_MAX
             del pending[PENDING_MAX:]
         if pending:
-            self._writer.write(self._render([line_of(seen) for seen in pending]))
+            lines = [line_of(seen) for seen in pending]
+            self.recent.extend(lines)
+            self.count += len(lines)
+            self._writer.write(self._render(lines))
 
 
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -145,6 +168,8 @@ def _text(line: Access) -> str:
     if line.target:
         cost = "price unknown" if line.cost_microusd is None else dollars(line.cost_microusd)
         parts.append(f" {cost}")
+    if line.guards:
+        parts.append(f"{_YELLOW}{' '.join(sorted({one[1] for one in line.guards}))}{_OFF}")
     if line.attempts > 1:
         parts.append(f"{_YELLOW}{line.attempts} attempts{_OFF}")
     if line.error:

@@ -1,20 +1,29 @@
 """Log lines about the process itself: starts, stops, faults, changes of state.
 
 Rule: structlog, JSON unless a person is watching; the request id travels as a bound value; no
-prompt, answer or key is ever a field, so tracebacks are written without local variables.
+prompt, answer or key is ever a field, so tracebacks are written without local variables. What looks
+like a key, or is one of the configuration's, is taken out of the finished line nevertheless.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
+from gatemill.observe.redaction import hide
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gatemill.observe.lines import LineWriter
 
+LIBRARIES = "libraries"  # in place of a room: code that is not ours
+_OURS = "gatemill."
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -25,15 +34,23 @@ class _Output:
         self._writer = writer
 
     def msg(self, line: str) -> None:
-        self._writer.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        self._writer.write(hide(line).encode("utf-8", "backslashreplace") + b"\n")
 
     debug = info = warning = error = critical = exception = log = msg
 
 
-def configure(writer: LineWriter, *, level: str, pretty: bool, libraries: bool = True) -> None:
+def configure(
+    writer: LineWriter,
+    *,
+    level: str,
+    pretty: bool,
+    levels: Mapping[Any, str] = MappingProxyType({}),
+    libraries: bool = True,
+) -> None:
     """Every log line of the process, those of libraries included, goes to `writer`.
 
-    Without `libraries`, only ours: in a program that is not ours the others have their place.
+    `levels` are those of single rooms. Without `libraries`, only our lines: in a program that is not
+    ours the others have their place.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -55,16 +72,46 @@ def configure(writer: LineWriter, *, level: str, pretty: bool, libraries: bool =
             structlog.processors.JSONRenderer(_dumps),
         ]
     structlog.configure(
-        processors=[*shared, *end],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        processors=[*([_ByRoom(level, levels)] if levels else []), *shared, *end],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            min(_LEVELS[one] for one in (level, *levels.values()))
+        ),
         logger_factory=lambda *_: _Output(writer),
         cache_logger_on_first_use=False,
     )
     if libraries:
-        _take_over(writer, level, (shared, end))
+        # Theirs are many: what they merely tell is heard only where it was asked for.
+        least = levels.get(LIBRARIES)
+        number = max(_LEVELS[level], logging.WARNING) if least is None else _LEVELS[least]
+        _take_over(writer, number, (shared, end))
 
 
-def _take_over(writer: LineWriter, level: str, processors: tuple[list[Any], list[Any]]) -> None:
+class _ByRoom:
+    """Lets pass what is important enough for the room that says it."""
+
+    def __init__(self, level: str, levels: Mapping[str, str]) -> None:
+        self._level = _LEVELS[level]
+        self._levels = {room: _LEVELS[one] for room, one in levels.items()}
+
+    def __call__(self, _logger: Any, method: str, event: Any) -> Any:
+        name = "error" if method == "exception" else method
+        if _LEVELS.get(name, logging.CRITICAL) < self._levels.get(_room(), self._level):
+            raise structlog.DropEvent
+        return event
+
+
+def _room() -> str:
+    """Who says it: the nearest caller of ours outside this file."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.startswith(_OURS) and name != __name__:
+            return str(name.split(".")[1])
+        frame = frame.f_back
+    return ""
+
+
+def _take_over(writer: LineWriter, level: int, processors: tuple[list[Any], list[Any]]) -> None:
     """The lines of libraries go the same way."""
     shared, end = processors
     handler = logging.StreamHandler(_Stream(writer))
@@ -76,7 +123,7 @@ def _take_over(writer: LineWriter, level: str, processors: tuple[list[Any], list
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(_LEVELS[level], logging.WARNING))
+    root.setLevel(level)
 
 
 class _Stream:
@@ -86,7 +133,7 @@ class _Stream:
         self._writer = writer
 
     def write(self, text: str) -> None:
-        self._writer.write(text.encode("utf-8", "backslashreplace"))
+        self._writer.write(hide(text).encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
         """The thread flushes."""

@@ -18,6 +18,8 @@ from prometheus_client.core import (
     Metric,
 )
 
+from gatemill.observe.snapshots import Histograms, Line, Numbers, Snapshot, Spread
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -25,6 +27,8 @@ DURATION_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160,
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
 SERIES_MAX = 5_000  # a bound on top of the closed label sets: above it the model label is "other"
 OTHER = "other"
+IN_FLIGHT = "gatemill_requests_in_flight"
+LOOP_LAG = "gatemill_event_loop_lag_seconds"
 
 
 class Histogram:
@@ -47,6 +51,17 @@ class Histogram:
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
+    def spread(self) -> Spread:
+        """The same, to be written down at once."""
+        return Spread(self.bounds, self.counts, self.total)
+
+    @classmethod
+    def of(cls, spread: Spread) -> Histogram:
+        """What was written down."""
+        found = cls(spread.bounds)
+        found.counts, found.total = spread.counts, spread.total
+        return found
+
     def samples(self) -> tuple[list[tuple[str, float]], float]:
         """Cumulative buckets and the sum, as prometheus-client wants them."""
         buckets, running = [], 0
@@ -68,6 +83,17 @@ class Series:
         self.first_token = Histogram(DURATION_S)
         self.tokens = [0, 0, 0, 0]  # input, cache_read, cache_write, output (reasoning included)
         self.cost_microusd = 0
+
+    @classmethod
+    def of(cls, line: Line) -> Series:
+        """What was written down."""
+        found = cls()
+        found.requests, found.tokens = line.requests, line.tokens
+        found.cost_microusd = line.cost_microusd
+        found.duration = Histogram.of(line.duration)
+        found.overhead = Histogram.of(line.overhead)
+        found.first_token = Histogram.of(line.first_token)
+        return found
 
 
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output")
@@ -117,6 +143,10 @@ class Meter:
             found = self._series.setdefault((operation, model, provider, status), Series())
         return found
 
+    def by_status(self) -> list[tuple[int, Series]]:
+        """All series, with the status that they are of."""
+        return [(status, series) for (_, _, _, status), series in self._series.items()]
+
     def error(self, code: str) -> None:
         """Count a failure that a caller has seen."""
         self._errors[code] = self._errors.get(code, 0) + 1
@@ -128,6 +158,74 @@ class Meter:
     def unpriced(self, provider: str) -> None:
         """Count an attempt whose price is unknown: its cost is missing from the sums."""
         self._unpriced[provider] = self._unpriced.get(provider, 0) + 1
+
+    # --- Several processes ------------------------------------------------------------------------
+
+    def snapshot(self, at_s: float) -> Snapshot:
+        """All numbers as they are now; `at_s` is Unix time."""
+        lines = {
+            key: Line(
+                one.requests,
+                one.duration.spread(),
+                one.overhead.spread(),
+                one.first_token.spread(),
+                one.tokens,
+                one.cost_microusd,
+            )
+            for key, one in self._series.items()
+        }
+        counters = {
+            name: Numbers(text, (), {(): float(read())})
+            for name, (text, read) in self.counters.items()
+        }
+        gauges = {
+            name: Numbers(text, (), {(): float(read())})
+            for name, (text, read) in self.gauges.items()
+        }
+        for into, families in ((counters, self.labelled_counters), (gauges, self.labelled_gauges)):
+            for name, (text, labels, values) in families.items():
+                found = {key: float(value) for key, value in values().items()}
+                into[name] = Numbers(text, labels, found)
+        histograms = {
+            name: Histograms(
+                text, labels, {key: one.spread() for key, one in merged(spreads()).items()}
+            )
+            for name, (text, labels, spreads) in self.labelled_histograms.items()
+        }
+        gauges[IN_FLIGHT] = Numbers("", (), {(): self.in_flight})
+        histograms[LOOP_LAG] = Histograms("", (), {(): self.loop_lag.spread()})
+        return Snapshot(
+            at_s,
+            lines,
+            self._errors,
+            self._attempts,
+            self._unpriced,
+            counters,
+            histograms,
+            gauges,
+        )
+
+    @classmethod
+    def showing(cls, numbers: Snapshot) -> Meter:
+        """A meter that says what the snapshot says, once."""
+        meter = cls()
+        if (under_way := numbers.gauges.pop(IN_FLIGHT, None)) is not None:
+            meter.in_flight = int(under_way.values[()])
+        if (lag := numbers.histograms.pop(LOOP_LAG, None)) is not None:
+            meter.loop_lag = Histogram.of(lag.values[()])
+        meter._errors, meter._attempts = numbers.errors, numbers.attempts
+        meter._unpriced = numbers.unpriced
+        meter._series = {key: Series.of(line) for key, line in numbers.lines.items()}
+        for into, families in (
+            (meter.labelled_counters, numbers.counters),
+            (meter.labelled_gauges, numbers.gauges),
+        ):
+            for name, one in families.items():
+                into[name] = Labelled(one.text, one.labels, one.values.copy)
+        for name, spreads in numbers.histograms.items():
+            found = [(key, Histogram.of(one)) for key, one in spreads.values.items()]
+            meter.labelled_histograms[name] = Spreads(spreads.text, spreads.labels, found.copy)
+        return meter
 
     # --- Scrape ----------------------------------------------------------------------------------
 
@@ -195,12 +293,8 @@ class Meter:
         yield _counts("gatemill_cost_usd", "Cost in dollars.", ("model", "provider"), dollars)
 
     def _process(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "gatemill_requests_in_flight", "Requests under way.", value=self.in_flight
-        )
-        yield _histograms(
-            "gatemill_event_loop_lag_seconds", "How late timers fire.", (), [((), self.loop_lag)]
-        )
+        yield GaugeMetricFamily(IN_FLIGHT, "Requests under way.", value=self.in_flight)
+        yield _histograms(LOOP_LAG, "How late timers fire.", (), [((), self.loop_lag)])
         for name, (text, read) in self.gauges.items():
             yield GaugeMetricFamily(name, text, value=read())
         for name, (text, read) in self.counters.items():
@@ -246,17 +340,24 @@ def _counts(
     return family
 
 
+def merged(
+    values: Sequence[tuple[tuple[str, ...], Histogram]],
+) -> dict[tuple[str, ...], Histogram]:
+    """One histogram for each value of the labels."""
+    found: dict[tuple[str, ...], Histogram] = {}
+    for key, histogram in values:
+        found.setdefault(key, Histogram(histogram.bounds)).merge(histogram)
+    return found
+
+
 def _histograms(
     name: str,
     text: str,
     labels: tuple[str, ...],
     values: Sequence[tuple[tuple[str, ...], Histogram]],
 ) -> Metric:
-    merged: dict[tuple[str, ...], Histogram] = {}
-    for key, histogram in values:
-        merged.setdefault(key, Histogram(histogram.bounds)).merge(histogram)
     family = HistogramMetricFamily(name, text, labels=labels)
-    for key, histogram in merged.items():
+    for key, histogram in merged(values).items():
         buckets, total = histogram.samples()
         family.add_metric(key, buckets, total)
     return family
