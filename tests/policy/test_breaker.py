@@ -308,4 +308,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=150, stateful_step_count=40)
+TestHistories.settings = settings(max_examples=settings().max_examples * 2, stateful_step_count=40)

@@ -53,7 +53,7 @@ def shuffled(value, draw):
     return value
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings().max_examples * 2)
 @given(bodies, st.data())
 def test_order_of_fields_whitespace_and_escapes_change_nothing(body, data):
     other = shuffled(body, data.draw)
@@ -77,7 +77,7 @@ def meant(value):
     return type(value).__name__, value
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings().max_examples * 2)
 @given(bodies, names, values, values)
 def test_another_value_of_any_field_is_another_question(body, name, one, two):
     assume(meant(one) != meant(two))

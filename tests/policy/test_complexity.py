@@ -14,7 +14,7 @@ from gatemill.policy.complexity import WEIGHTS, read
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))  # where the measurement is made
 
-import measure_complexity as measured  # noqa: E402 - found by the line above
+import measure_complexity as measured
 
 
 def score(text: str, **fields) -> float:

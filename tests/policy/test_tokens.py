@@ -62,6 +62,12 @@ def test_a_property_named_data_is_not_taken_for_a_file():
     assert counts.pop() > 100
 
 
+@pytest.mark.parametrize("field", ["prompt", "input"])
+def test_a_token_number_is_a_token(field):
+    assert tokens.estimate_prompt({field: [7] * 400}) == 400
+    assert tokens.estimate_prompt({field: [[7] * 100, [8] * 50]}) == 150
+
+
 def test_a_body_without_any_text_counts_nothing():
     assert tokens.estimate_prompt({}) == 0
     assert tokens.estimate_prompt({"messages": None, "tools": [], "response_format": 7}) == 0

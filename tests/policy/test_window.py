@@ -195,4 +195,4 @@ class WindowMachine(RuleBasedStateMachine):
 
 
 TestWindowMachine = WindowMachine.TestCase
-TestWindowMachine.settings = settings(max_examples=60, stateful_step_count=40)
+TestWindowMachine.settings = settings(stateful_step_count=40)

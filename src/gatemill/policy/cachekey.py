@@ -22,7 +22,7 @@ SCHEMA = 1  # grows whenever what is digested or kept changes its meaning
 OPERATIONS = frozenset(
     (
         *("chat", "completions", "embeddings", "responses", "messages", "inference"),
-        *("predict", "predict_text", "rerank"),
+        *("predict", "predict_text", "rerank", "moderations"),
     )
 )
 # They name who asks, or say how fast and at whose prompt cache, and never what is answered.

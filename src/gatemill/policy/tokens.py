@@ -54,6 +54,7 @@ def _text_bytes(root: Any, *, names: bool) -> int:
             total += len(value.encode("utf-8", "replace"))
         elif isinstance(value, list):
             waiting.extend(value)
+            total += BYTES_PER_TOKEN * sum(type(item) is int for item in value)  # a token's number
         elif isinstance(value, dict):
             waiting.extend(inner for name, inner in value.items() if not _is_binary(name, inner))
             if names:
