@@ -86,7 +86,7 @@ async def test_a_budget_holds_the_worst_case_and_is_charged_what_it_cost():
 
 async def test_a_spent_hard_budget_refuses_without_asking_to_retry():
     stage = stage_with(day(100), answer(USED))
-    with pytest.raises(BudgetSpent, match=r"\$0.000100 per day") as caught:
+    with pytest.raises(BudgetSpent, match=r"\$0.0001 per day") as caught:
         await stage.ask(body=asking(max_tokens=50))
     assert caught.value.retry is False
     assert stage.rows == []
@@ -239,6 +239,14 @@ async def test_an_attempt_that_may_have_to_be_paid_needs_money_for_the_next_one(
         await stage.ask(body=asking(max_tokens=50))
     assert caught.value.code == "upstream_timeout"
     assert len(stage.rows) == 1
+
+
+async def test_an_attempt_that_was_not_sent_needs_no_money_for_the_next_one():
+    late = replace(target(UpstreamTimeout.unsent("no connection")), price=PRICE)
+    good = replace(target(answer(USED), name="b"), price=PRICE)
+    stage = Stage(route(late, good), **a_key(day(700)))
+    await stage.ask(body=asking(max_tokens=50))
+    assert [row.error for row in stage.rows] == ["upstream_timeout", ""]
 
 
 async def test_an_attempt_is_kept_for_a_crash_before_it_is_sent_and_not_after_it_is_recorded():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gatemill.core.call import Key
-from gatemill.core.errors import InvalidApiKey
-from gatemill.gateway.identify import identify
+from gatemill.core.errors import InvalidApiKey, PermissionDenied
+from gatemill.gateway.identify import identify, permit
 from gateway_parts import KEY, SECRET, KeyTable
 
 NOW_S = 1_000.0
@@ -50,3 +50,21 @@ def test_a_key_is_refused_from_the_moment_it_is_revoked(revoked_s):
 def test_a_key_works_until_its_last_moment(fields):
     key = Key(id="k2", name="other", **fields)
     assert identify(KeyTable(other=key), b"other", NOW_S) is key
+
+
+def test_a_scope_that_is_asked_for_must_be_there():
+    keys = KeyTable(narrow=Key(id="k3", name="narrow", scopes=("jobs",)))
+    assert identify(keys, b"narrow", NOW_S, "jobs").id == "k3"
+    with pytest.raises(PermissionDenied, match="scope inference"):
+        identify(keys, b"narrow", NOW_S, "inference")
+
+
+def test_an_admin_has_every_scope_whatever_is_written():
+    keys = KeyTable(boss=Key(id="k4", name="boss", admin=True, scopes=()))
+    assert identify(keys, b"boss", NOW_S, "inference").id == "k4"
+
+
+def test_several_scopes_may_be_enough_and_the_refusal_names_them():
+    permit(Key(id="k", name="k", scopes=("admin:read",)), "jobs", "admin:read")
+    with pytest.raises(PermissionDenied, match="scope jobs or admin:read"):
+        permit(Key(id="k", name="k", scopes=()), "jobs", "admin:read")

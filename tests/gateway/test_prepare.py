@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from gatemill.core.call import Key
 from gatemill.core.errors import MissingParameter, NotFound, UnsupportedOperation
 from gatemill.core.ports import Incoming
 from gatemill.gateway.explain import explain
@@ -22,10 +23,14 @@ GOOD = Incoming(200, {}, msgspec.json.encode(ANSWER))
 
 
 class OnePrompt:
-    """A registry with the prompt `greet`."""
+    """A registry with the prompt `greet`, and `secret`, which is another team's."""
+
+    def check(self, name: str, key: Key | None) -> None:
+        if name == "secret":
+            raise NotFound("There is no such prompt.", param="prompt_id")
 
     def fill(self, name: str, variables: dict[str, Any], facts: dict[str, Any]) -> Filled:
-        if not name.startswith("greet"):
+        if not name.startswith(("greet", "secret")):
             raise NotFound("There is no such prompt.", param="prompt_id")
         said = f"Greet {variables.get('who', 'nobody')} of {facts.get('user.tier', 'no tier')}."
         return Filled(
@@ -98,6 +103,27 @@ async def test_an_unknown_prompt_is_refused_before_anybody_is_asked():
     with pytest.raises(NotFound) as refused:
         await made.ask(body=asking(prompt_id="nobody"))
     assert refused.value.param == "prompt_id"
+    assert not scene.asked
+
+
+async def test_a_prompt_that_is_not_the_keys_is_refused_before_anybody_is_asked():
+    made, scene = stage()
+    with pytest.raises(NotFound) as refused:
+        await made.ask(body=asking(prompt_id="secret"))
+    assert refused.value.param == "prompt_id"
+    assert not scene.asked
+
+
+async def test_the_prompt_of_an_arm_is_for_whoever_may_ask_the_experiments_model():
+    made, scene = stage(arms=(Arm("b", "base", 1.0, prompt="secret"),))
+    await made.ask(body=asking())
+    assert sent(scene)["messages"][0]["content"] == "Greet nobody of no tier."
+
+
+async def test_an_arm_without_a_prompt_lets_nobody_name_one_that_is_not_theirs():
+    made, scene = stage(arms=(Arm("b", "base", 1.0),))
+    with pytest.raises(NotFound):
+        await made.ask(body=asking(prompt_id="secret"))
     assert not scene.asked
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -9,14 +11,16 @@ from msgspec.structs import replace
 from gatemill.core.errors import (
     GatemillError,
     HeadersTooLarge,
+    InvalidValue,
     UpstreamInterrupted,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gatemill.core.limits import Budget, Limits, rules
 from gatemill.core.ports import Incoming
 from gatemill.gateway.parts import Caller
 from gatemill.gateway.settle import refused
-from gateway_parts import PRICE, Stage, asking, route
+from gateway_parts import KEY, PRICE, SECRET, Stage, asking, route
 from playbook import DONE, HELLO, ROLE, STOP, Scripted, delta, event, target
 from transports import Remembered
 
@@ -42,14 +46,15 @@ def priced(*answers, price=PRICE, **fields):
 
 
 class Slow:
-    """A transport whose answer takes 2 seconds of the stage's clock."""
+    """A transport whose answer takes some seconds of the stage's clock."""
 
-    def __init__(self, clock, given) -> None:
+    def __init__(self, clock, given, seconds=2) -> None:
         self._clock = clock
         self._given = given
+        self._seconds = seconds
 
     async def exchange(self, out, timeouts, deadline_s):
-        self._clock.advance(2)
+        self._clock.advance(self._seconds)
         if isinstance(self._given, Exception):
             raise self._given
         return self._given
@@ -133,6 +138,45 @@ async def test_cost_is_rounded_half_up_once_for_each_attempt():
         assert stage.rows[0].cost_microusd == cost
 
 
+HUGE = [b"1e999", b"-1e999", b"1" + b"0" * 5000]
+
+
+def with_number(number: bytes, **fields) -> bytes:
+    return b'%b,"x":[%b]}' % (asking(**fields)[:-1], number)
+
+
+@pytest.mark.parametrize("number", HUGE)
+@pytest.mark.parametrize("given", [UpstreamTimeout("late"), answer()])
+async def test_a_number_that_nobody_can_hold_leaves_a_row_and_no_hold(number, given):
+    key = replace(KEY, limits=Limits(concurrency=1, budgets=(Budget("day", 10**9),)))
+    stage = Stage(route(priced(given)), **{SECRET.decode(): key})
+    asked = with_number(number, messages=[{"role": "user", "content": "x" * 400}])
+    with suppress(UpstreamTimeout):
+        await stage.ask(body=asked)
+    (row,) = stage.rows
+    assert row.estimated
+    assert row.input_tokens >= 100
+    levels = await stage.limiter.levels(rules("key", "k1", key.limits), stage.clock.unix_s())
+    assert [level.held or level.used for level in levels] == [0, row.cost_microusd]
+    assert levels[1].held == 0
+    assert stage.book.held == {}
+    assert stage.meter.in_flight == 0
+
+
+@pytest.mark.parametrize("number", HUGE)
+@pytest.mark.parametrize("operation", ["chat", "completions", "responses"])
+async def test_a_number_that_cannot_be_translated_is_the_callers_mistake(number, operation):
+    made = target(native=frozenset(), name="b")
+    said = {"chat": "messages", "completions": "prompt", "responses": "input"}[operation]
+    text = [{"role": "user", "content": "Hi"}] if operation == "chat" else "Hi"
+    body = msgspec.json.encode({"model": "m", said: text})
+    stage = Stage(route(made))
+    with pytest.raises(InvalidValue) as caught:
+        await stage.ask(operation, b'%b,"metadata":{"x":%b}}' % (body[:-1], number))
+    assert "number" in caught.value.message
+    assert stage.rows[0].cost_microusd == 0
+
+
 # --- Failures ------------------------------------------------------------------------------------
 
 
@@ -147,6 +191,19 @@ async def test_an_attempt_that_never_began_costs_nothing_even_without_a_price(fa
     assert not row.estimated
     assert reply.cost_microusd == COST_MICROUSD
     assert "unpriced_attempts_total" not in str(stage.numbers)
+
+
+@pytest.mark.parametrize("deadline_passes", [False, True])
+async def test_a_timeout_before_anything_was_sent_costs_nothing(deadline_passes):
+    stage = Stage()
+    failed = UpstreamTimeout.unsent("Connecting took too long.")
+    slow = Slow(stage.clock, failed, 1e6 if deadline_passes else 2)
+    stage.gateway.routes.exact["m"] = route(replace(priced(), transport=slow))
+    with pytest.raises(GatemillError) as caught:
+        await stage.ask()
+    assert caught.value.code == ("deadline_exceeded" if deadline_passes else "upstream_timeout")
+    (row,) = stage.rows
+    assert (row.cost_microusd, row.prompt_tokens, row.estimated) == (0, 0, False)
 
 
 async def test_a_timeout_may_be_billed_so_the_prompt_is_estimated():

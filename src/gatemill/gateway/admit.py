@@ -42,7 +42,9 @@ WAITING_MAX = 512  # requests that wait for money which others hold; more are re
 AWAY_S = 1.0  # patience with shared counters, of a request that must not be guessed
 _PAUSE_S = 0.02  # before money is asked for again; it doubles
 _PAUSE_S_MAX = 0.5
-_NO_OUTPUT = frozenset(("embeddings", "count_tokens", "predict", "predict_text", "rerank"))
+_NO_OUTPUT = frozenset(
+    ("embeddings", "count_tokens", "predict", "predict_text", "rerank", "moderations")
+)
 _FREE = frozenset(("count_tokens",))  # asks a provider for nothing that costs
 
 
@@ -169,7 +171,7 @@ class Admission:
         """No prompt of this body has more tokens."""
         if not reserve.has_attachments(body):
             return len(body)
-        count, picture_chars = reserve.attachments(fields.decode_object(body))
+        count, picture_chars = reserve.attachments(fields.read_object(body))
         return len(body) - picture_chars + count * self._amounts.image_tokens
 
     async def wait(self, wanted: Wanted, refusal: Refusal, deadline_s: float) -> Hold | Refusal:
@@ -221,6 +223,20 @@ async def admit(admission: Admission, call: Call, chosen: Plan, now_s: float) ->
     call.hold = answer
     call.reserve_microusd = wanted.cost_microusd
     call.output_cap = admission.output_cap(bundle, call, chosen)
+
+
+async def grow(admission: Admission, call: Call, chosen: Plan, longer_bytes: int) -> None:
+    """The hold bounds the request also now that its body is so much longer. Raises what `admit` does."""
+    assert call.key is not None
+    hold, bundle = call.hold, admission.bundle(call.key, chosen.route)
+    if hold is None or not (bundle.tokens or bundle.money):
+        return
+    wanted = admission.wanted(bundle, call, chosen)
+    more = max(0, wanted.cost_microusd - call.reserve_microusd)
+    refusal = await admission.limiter.extend(hold, longer_bytes // 4 + 1, more)
+    if refusal is not None:
+        raise admission.refuse(refusal)
+    call.reserve_microusd += more
 
 
 def _remember(table: dict[N, Bundle], name: N, bundle: Bundle) -> None:

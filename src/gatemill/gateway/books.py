@@ -24,7 +24,7 @@ _NO_TOKENS = (0, 0, 0, 0, 0, 0, 0)
 _SETTLED = False  # UsageRow.unsettled
 _OUTPUT_TOKENS = 4096  # for the worst case of an answer that nobody bounds
 # The provider may have worked before these ended an attempt, and will bill for it.
-MAY_BE_BILLED = frozenset(
+_MAY_BE_BILLED = frozenset(
     (
         "client_closed_request",
         "internal_error",
@@ -85,7 +85,7 @@ class Books:
             return
         # The last of the attempts may be the one that is about to begin.
         last = call.attempts[-2] if call.attempts[-1] is tried else call.attempts[-1]
-        if last.error in MAY_BE_BILLED:
+        if may_be_billed(last):
             refusal = await self.limiter.extend(hold, 0, call.reserve_microusd)
             if refusal is not None:
                 raise self.refuse(refusal)
@@ -134,6 +134,7 @@ class Books:
             job_id=call.job_id,
             experiment_id=call.experiment,
             prompt_version=call.prompt,
+            trace_id=call.trace.id if call.trace is not None else "",
         )
         self.rows.record(row)
         return row
@@ -145,6 +146,11 @@ class Refuse(Protocol):
     def __call__(self, refusal: Refusal) -> GatemillError:
         """The error, counted."""
         ...
+
+
+def may_be_billed(tried: Attempt) -> bool:
+    """The provider may have worked on an attempt that has failed."""
+    return tried.is_sent and tried.error in _MAY_BE_BILLED
 
 
 def cost_of(tried: Attempt) -> int | None:
@@ -194,6 +200,8 @@ def row_of(call: Call, tried: Attempt, cost: int | None) -> UsageRow:
         call.experiment,
         target.version,
         call.prompt,
+        call.trace.id if call.trace is not None else "",
+        (started_s - call.started_s) * 1e3,
     )
 
 
@@ -228,4 +236,6 @@ def _stand_in(call: Call, tried: Attempt, cost: int | None) -> tuple[Any, ...]:
         call.experiment,
         target.version,
         call.prompt,
+        call.trace.id if call.trace is not None else "",
+        (tried.started_s - call.started_s) * 1e3,
     )

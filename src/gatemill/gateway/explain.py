@@ -17,6 +17,7 @@ from gatemill.core.limits import Kind, Refusal
 from gatemill.core.money import microusd
 from gatemill.gateway import standing
 from gatemill.gateway.admit import error_of, may_pass
+from gatemill.gateway.foreseeing import foresee
 from gatemill.gateway.identify import identify
 from gatemill.gateway.pipeline import answers_of, read
 from gatemill.gateway.plan import plan
@@ -83,6 +84,7 @@ async def explain(
         fill(gateway, surface, call, chosen)
         said |= _route(chosen, now_s)
         said |= _said(prompt_version=call.prompt)
+        await foresee(gateway, call, chosen, said)
         said["cache"] = cache = await _cache(gateway, call, chosen, caller)
         said |= await _limits(gateway, call, chosen)
         if "outcome" not in said:
@@ -113,7 +115,6 @@ def _route(chosen: Plan, now_s: float) -> Json:
         "targets": [_target(target, now_s) for target in chosen.targets],
         "complexity": msgspec.to_builtins(chosen.complexity),
         "shadow": chosen.shadow.model if chosen.shadow else None,
-        "guards": [],
     }
 
 
@@ -154,7 +155,7 @@ async def _limits(gateway: Gateway, call: Call, chosen: Plan) -> Json:
     assert call.key is not None
     bundle = admission.bundle(call.key, chosen.route)
     output = admission.output_most(call, chosen)
-    prompt = tokens.estimate_prompt(fields.decode_object(call.body))
+    prompt = tokens.estimate_prompt(fields.read_object(call.body))
     prompt_most = admission.prompt_most(call.body)
     call.output_cap = admission.output_cap(bundle, call, chosen)
     is_bounded = not output or call.output_cap is not None or call.head.output_max is not None
@@ -302,6 +303,7 @@ def past(rows: Sequence[UsageRow]) -> Json:
         "candidates": decision.get("candidates") or ([{"target": target}] if target else []),
         "complexity": decision.get("complexity"),
         "shadow": decision.get("shadow"),
+        "findings": decision.get("guards", []),
         "attempts": [_attempt(row) for row in attempts],
         "cost_usd": None if total is None else usd(total),
         "outcome": {"status": last.status, "code": last.error or None},

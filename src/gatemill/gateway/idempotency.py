@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SPENDING = frozenset(
     (
         *("chat", "completions", "embeddings", "responses", "messages", "inference"),
-        *("predict", "predict_text", "rerank"),
+        *("predict", "predict_text", "rerank", "moderations"),
     )
 )
 GRACE_S = 5.0  # a claim outlives its request's deadline by this: nobody starts while one may end

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from gatemill.core.ports import Json, Surface
     from gatemill.gateway.admit import Admission, Gate
     from gatemill.gateway.books import Books
+    from gatemill.gateway.guards import Guards
     from gatemill.gateway.idempotency import Idempotency
     from gatemill.gateway.plan import Routes
     from gatemill.gateway.recall import Recall
     from gatemill.gateway.shadow import Shadows
     from gatemill.observe.access import AccessLog
     from gatemill.observe.metrics import Meter
+    from gatemill.observe.trace import Tracer
     from gatemill.upstream.attempt import Tries
 
 
@@ -46,6 +48,10 @@ class Filled(Struct, frozen=True):
 
 class Prompts(Protocol):
     """The prompts of the registry."""
+
+    def check(self, name: str, key: Key | None) -> None:
+        """Never waits. Raises NotFound: for a prompt that is another team's the same as for none."""
+        ...
 
     def fill(self, name: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Filled:
         """`name` is "greet", "greet@production" or "greet:3"; `facts` are "user.tier" -> value.
@@ -89,6 +95,7 @@ class Gateway(Struct, frozen=True, weakref=True):
     shadows: Shadows
     tries: Tries
     books: Books
+    guards: Guards
     surfaces: Mapping[str, Surface]
     meter: Meter
     access: AccessLog
@@ -103,6 +110,7 @@ class Gateway(Struct, frozen=True, weakref=True):
     prompts: Prompts | None = None
     facts: Facts | None = None
     recorder: Recorder | None = None  # None: no bodies are kept
+    tracer: Tracer | None = None  # None: no spans are sent
 
 
 class Caller(Struct, gc=False):
@@ -119,4 +127,6 @@ class Caller(Struct, gc=False):
     cache_control: str = ""
     idempotency_key: str = ""
     job_id: str = ""  # set where a job calls, and nowhere else
+    path: bytes = b""  # of the HTTP request; b"" where none asked
+    traceparent: bytes = b""  # W3C's, as it came
     is_recorded: bool = True  # False: X-Gatemill-Record says no; where recordings are kept at all

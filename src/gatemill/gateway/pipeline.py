@@ -9,12 +9,15 @@ import msgspec
 
 from gatemill.core.call import Call, Reply
 from gatemill.core.errors import ClientGone, GatemillError, InternalError
+from gatemill.gateway import inspect, redact
 from gatemill.gateway.admit import admit
 from gatemill.gateway.idempotency import SPENDING
 from gatemill.gateway.identify import identify
+from gatemill.gateway.judging import Marks, header, told
 from gatemill.gateway.plan import decision, plan
 from gatemill.gateway.prepare import fill, learn
 from gatemill.gateway.settle import refused, settle
+from gatemill.observe.trace import trace_of
 from gatemill.upstream.attempt import attempt
 from gatemill.wire import cache_control
 from gatemill.wire.body import check, check_depth
@@ -36,7 +39,7 @@ async def answer(
     """
     surface = gateway.surfaces[operation]
     try:
-        key = identify(gateway.keys, caller.secret, gateway.clock.unix_s())
+        key = identify(gateway.keys, caller.secret, gateway.clock.unix_s(), "inference")
         call = read(gateway, surface, body, caller, call_id, key)
         gateway.gate.enter()
     except GatemillError as error:
@@ -51,16 +54,18 @@ async def answer(
             reply = await _planned(gateway, surface, call, caller)
     except GatemillError as error:
         failure = error
+        error.headers += _headers(call)
         raise
     except asyncio.CancelledError:
         failure = ClientGone("The caller hung up.")
         raise
     finally:
-        if gateway.recorder is not None and caller.is_recorded:
+        if gateway.recorder is not None and caller.is_recorded and _may_be_kept(gateway, call):
             gateway.recorder.take(call, reply, failure)
         # Here, so that a fault of our own leaves the gate too; the door turns it into an answer.
         if reply is None:
             _finish(gateway, call, caller, failure or _fault(call, gateway.now()))
+        failure = None  # its traceback holds this frame, and with it the body
     if reply.stream is not None:
         reply.stream.on_end(lambda error: _tail(gateway, call, caller, error))
     else:
@@ -81,16 +86,36 @@ async def _planned(gateway: Gateway, surface: Surface, call: Call, caller: Calle
     if chosen.version or call.head.prompt or call.head.entities:
         fill(gateway, surface, call, chosen)
     await admit(gateway.admission, call, chosen, now_s)
+    guards = gateway.guards.policy(call.key, chosen.route, chosen.leaf)
+    marks = None
+    if guards is not None and guards.input is not None:
+        # Most requests hold nothing, and most answers: a glance says so, without a coroutine.
+        seen = inspect.glance(guards.input, call)
+        if seen is not False:
+            marks = await inspect.inspect(
+                gateway, surface, call, chosen, guards.input, is_suspect=seen is True
+            )
+    call.is_inspected = True
     if chosen.shadow is not None:
         gateway.shadows.begin(gateway, surface, call, chosen.shadow)
     if chosen.route.cache is None:
-        return await attempt(chosen.targets, surface, call, gateway.tries)
-    return await gateway.recall.answer(
-        chosen.route,
-        call,
-        cache_control.parse(caller.cache_control),
-        answers_of(chosen),
-        lambda: attempt(chosen.targets, surface, call, gateway.tries),
+        reply = await attempt(chosen.targets, surface, call, gateway.tries)
+    else:
+        reply = await gateway.recall.answer(
+            chosen.route,
+            call,
+            cache_control.parse(caller.cache_control),
+            answers_of(chosen),
+            lambda: attempt(chosen.targets, surface, call, gateway.tries),
+        )
+    if guards is None:
+        return reply
+    seen = redact.glance(guards.output, marks, reply)
+    if seen is False:
+        return reply
+    marks = marks or Marks()
+    return await redact.redact(
+        gateway.guards, call, guards.output, marks, reply, is_suspect=seen is True
     )
 
 
@@ -108,6 +133,9 @@ def read(
     check(body)
     head = surface.head(body)
     check_depth(body, gateway.json_depth_max)
+    trace = None
+    if caller.traceparent or gateway.tracer is not None:
+        trace = trace_of(gateway.tracer, caller.traceparent)
     patience_s = gateway.request_timeout_s
     if caller.timeout_s is not None:
         patience_s = min(patience_s, caller.timeout_s)
@@ -125,7 +153,22 @@ def read(
         conversation=caller.conversation,
         seed=caller.client_request_id or call_id,
         job_id=caller.job_id,
+        trace=trace,
     )
+
+
+def _headers(call: Call) -> bytes:
+    """What a refusal says of what had been done until then."""
+    said = header(call.verdicts)
+    if call.trace is not None:
+        said += b"x-gatemill-trace-id: %b\r\n" % call.trace.id.encode()
+    return said
+
+
+def _may_be_kept(gateway: Gateway, call: Call) -> bool:
+    """Guards have seen it; what failed before they could is kept only where there are none."""
+    assert call.key is not None
+    return call.is_inspected or gateway.guards.is_idle(call.key)
 
 
 def answers_of(chosen: Plan) -> str:
@@ -157,6 +200,8 @@ def _finish(
 
 def _tail(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | None) -> bytes:
     """Settles a stream. The last bytes are a comment, which every client of SSE skips."""
+    if error is not None and call.verdicts:
+        redact.blame(call, error)
     cost = _finish(gateway, call, caller, error)
     said = {
         "cost_microusd": cost,
@@ -164,4 +209,6 @@ def _tail(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | N
         "model": call.attempts[-1].target.label if call.attempts else call.head.model,
         "attempts": len(call.attempts),
     }
+    if call.verdicts:
+        said["guards"] = told(call.verdicts)
     return b": gatemill %b\n\n" % msgspec.json.encode(said)

@@ -51,7 +51,9 @@ __all__ = (
     "plan",
 )
 
-_NO_OUTPUT = frozenset(("embeddings", "count_tokens", "predict", "predict_text", "rerank"))
+_NO_OUTPUT = frozenset(
+    ("embeddings", "count_tokens", "predict", "predict_text", "rerank", "moderations")
+)
 _EVERYTHING = ("*",)
 
 
@@ -74,6 +76,7 @@ class Plan(Struct, frozen=True, gc=False):
     reason: str = ""  # a few words: "only target", "arm v2, weight", "hard"
     considered: tuple[Considered, ...] = ()
     model: str = ""  # whose targets these are, where an arm or the complexity led on
+    leaf: Route | None = None  # the route of that name
     complexity: Reading | None = None
     shadow: ShadowRoute | None = None  # a copy of this call goes there
     experiment: str = ""  # id of the experiment that chose the arm, where outcomes are kept
@@ -112,7 +115,7 @@ class _Body:
 
     def json(self) -> Json:
         if self._json is None:
-            self._json = fields.decode_object(self.call.body)
+            self._json = fields.read_object(self.call.body)
         return self._json
 
     def prompt_tokens(self) -> int:
@@ -201,6 +204,7 @@ def _plan_for(routes: Routes, route: Route, key: Key, call: Call, now_s: float) 
         reason=reason or "only target",
         considered=tuple(Considered(c.target.label, c.score, c.note) for c in final + skipped),
         model="" if leaf is route else leaf.name,
+        leaf=None if leaf is route else leaf,
         complexity=way.reading,
         shadow=shadow,
         experiment=way.experiment,

@@ -34,17 +34,21 @@ def fill(gateway: Gateway, surface: Surface, call: Call, chosen: Plan) -> None:
     """The body as its prompt, its arm and its features want it. Raises InvalidRequest and its kinds."""
     call.experiment = chosen.experiment
     arm, head = chosen.arm, call.head
-    name = arm.prompt if arm is not None and arm.prompt else head.prompt
+    arms = arm.prompt if arm is not None else ""
+    name = arms or head.prompt
     # Callers of an experiment send variables, whether or not the arm that they get has a prompt.
     spare = chosen.version and b'"prompt_variables"' in call.body
     if not (name or head.entities or spare or arm is not None):
         return
     call.asked = call.body
-    body = fields.decode_object(call.body)
+    body = fields.read_object(call.body)
     variables = body.get("prompt_variables") or {}
     for field in _OURS:
         body.pop(field, None)
     if name:
+        # An arm's was named by an admin, for whoever may ask the experiment's model.
+        if not arms and gateway.prompts is not None:
+            gateway.prompts.check(name, call.key)
         body = _prompted(gateway, call, body, name, variables)
     if arm is not None and arm.params:
         body |= fields.decode_object(arm.params)

@@ -50,6 +50,10 @@ class Answers(Protocol):
         """The value is kept for about `keep_s` seconds, if there is room. Never waits."""
         ...
 
+    async def forget(self) -> int:
+        """The number of values that were dropped: all there were, unless the store is away."""
+        ...
+
     async def close(self) -> None:
         """What was put is written, and connections are released."""
         ...
@@ -137,6 +141,11 @@ class Recall:
         # Beside one that is under way, a call that must not read flies alone.
         table = {} if self._joinable(question) else self._flights
         return await self._lead(question, Flight(question.flight_key, table))
+
+    async def forget(self) -> int:
+        """The number of answers that were kept; none is any more, whoever they were for."""
+        self.similar = Similar()
+        return await self.store.forget()
 
     async def state(self, route: Route, call: Call, version: str) -> tuple[str, str, float | None]:
         """For explaining: the digest in hex; "fresh", "stale", "absent" or "never"; the age in seconds."""

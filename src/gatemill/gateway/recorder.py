@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from gatemill.core.errors import ClientGone
@@ -16,7 +17,7 @@ from gatemill.ledger.recordings import Recording
 from gatemill.policy import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from gatemill.core.call import Call, Reply
     from gatemill.core.errors import GatemillError
@@ -79,6 +80,8 @@ class Recorder:
             return
         call = taken.call
         assert call.key is not None
+        if call.hidden:
+            answer = _hidden(answer, call.hidden)
         size = len(taken.asked) + len(taken.filled or b"") + len(answer)
         code = error.code if error is not None else _OURS_TO_BLAME if failed else ""
         made = Recording(
@@ -97,6 +100,16 @@ class Recorder:
             answer=answer,
         )
         self.taken += self.later.add(made, size)
+
+
+def _hidden(answer: bytes, hidden: Mapping[str, str]) -> bytes:
+    """The answer with placeholders where they were before texts were put back."""
+    for placeholder, text in hidden.items():
+        written = msgspec.json.encode(text)[1:-1]
+        answer = answer.replace(written, placeholder.encode())
+        # Inside a tool's arguments it is JSON once more.
+        answer = answer.replace(msgspec.json.encode(written.decode())[1:-1], placeholder.encode())
+    return answer
 
 
 class _Taken(Struct):

@@ -121,7 +121,8 @@ class Recording:
         self.is_over = self.is_settled = True
         self.failure = error
         whole = b"".join(self._parts) if error is None and self.is_whole else None
-        self._ended(whole, error)
+        ended, self._ended = self._ended, _unheard  # it may hold this recording
+        ended(whole, error)
         for listener in tuple(self._listeners):
             listener.push()
         self._free()
@@ -131,8 +132,9 @@ class Recording:
         # gets them behind the bytes that are still to come.
         self.is_settled = True
         self.failure = error
-        assert self._leader is not None
-        self._leader.settle(error)
+        leader, self._leader = self._leader, None  # it holds this recording
+        assert leader is not None
+        leader.settle(error)
         return b""
 
     # --- For listeners --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr, replace
 
 from gatemill.core.call import target_label
+from gatemill.core.guard import NOTHING, Uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,6 +78,7 @@ class Route(Struct, frozen=True):
     rules: tuple[Rule, ...] = ()  # limits of the model as a whole
     cache: CacheRoute | None = None
     stale_last: bool = False  # "cache" stands behind the fallbacks
+    guards: Uses = NOTHING  # the model's own
     family: str = ""  # of a name of the registry: what stands before its @ or : ("sentiment")
     # These follow from the rest and are set here, so that requests need not look.
     leads: bool = False  # to another name, by an experiment or the complexity
@@ -131,6 +133,11 @@ class Routes:
         self._leaves = {**models, **self.exact}
         self._served = {**self._leaves, **experiments}
         self._bound.clear()
+
+    @property
+    def served(self) -> Mapping[str, Route]:
+        """All exact names: of the configuration, the registry and the experiments."""
+        return self._served
 
     def leaf(self, name: str) -> Route | None:
         """The route of a name that an arm, the complexity or a feature leads to: no experiment's."""

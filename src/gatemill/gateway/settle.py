@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatemill.core.call import Call, Head, Usage
-from gatemill.gateway.books import MAY_BE_BILLED, cost_of
+from gatemill.gateway.books import cost_of, may_be_billed
+from gatemill.gateway.judging import with_verdicts
+from gatemill.observe.spans import Asked
+from gatemill.observe.trace import trace_of
 from gatemill.upstream.attempt import estimated
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ _NO_HEAD = Head(model="")
 def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | None) -> int | None:
     """The cost of the whole call in micro-dollars; None when a price is unknown."""
     ended_s = gateway.now()
+    if call.verdicts:
+        call.decision = with_verdicts(call.decision, call.verdicts)
     total: int | None = 0
     spent, tokens = call.besides_microusd, 0
     upstream_s = 0.0
@@ -49,8 +54,7 @@ def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | 
         gateway.books.limiter.settle(hold, tokens, spent)
     duration_s = ended_s - call.started_s
     ours_s = duration_s - upstream_s
-    status = 200
-    code = ""
+    status, code = 200, ""
     if error is not None:
         status, code = error.status, error.code
         gateway.meter.error(code)
@@ -62,6 +66,8 @@ def settle(gateway: Gateway, call: Call, caller: Caller, error: GatemillError | 
     gateway.access.add(
         (call.arrived_at, call, caller, row, duration_s, ours_s, status, code, total)
     )
+    if call.trace is not None:
+        _trace(gateway, caller, (call, duration_s, ours_s, status, code, total))
     # The line waits a moment to be written; a large body need not.
     call.body = call.asked = b""
     return total
@@ -86,9 +92,23 @@ def refused(
         deadline_s=0.0,
     )
     arrived_at = gateway.clock.unix_s() - duration_s
+    if caller.traceparent or gateway.tracer is not None:
+        call.arrived_at = arrived_at
+        call.trace = trace_of(gateway.tracer, caller.traceparent)
+        _trace(gateway, caller, (call, duration_s, duration_s, error.status, error.code, 0))
     gateway.access.add(
         (arrived_at, call, caller, None, duration_s, duration_s, error.status, error.code, 0)
     )
+
+
+def _trace(
+    gateway: Gateway, caller: Caller, end: tuple[Call, float, float, int, str, int | None]
+) -> None:
+    """Its spans will be made, if it is sampled. `end` is the call and the end of what `Asked` holds."""
+    call = end[0]
+    trace, tracer = call.trace, gateway.tracer
+    if trace is not None and trace.is_sampled and tracer is not None:
+        tracer.add(Asked(trace, call, caller.path.decode("latin-1"), *end[1:]))
 
 
 def _record(gateway: Gateway, call: Call, attempt: Attempt) -> UsageRow:
@@ -106,7 +126,7 @@ def _record(gateway: Gateway, call: Call, attempt: Attempt) -> UsageRow:
 
 def _partial_usage(call: Call, attempt: Attempt) -> Usage:
     said = attempt.usage or _NOTHING
-    if attempt.error and not (attempt.events or attempt.error in MAY_BE_BILLED):
+    if attempt.error and not (attempt.events or may_be_billed(attempt)):
         return said
     # The stream was cut, or its usage never came. Prompt: what the provider said, else by size.
     # Answer: about one token an event.

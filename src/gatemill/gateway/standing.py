@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gatemill.core.limits import Kind
-from gatemill.core.money import dollars
+from gatemill.wire.limits import short_usd
 
 if TYPE_CHECKING:
     from gatemill.core.limits import Hold, Refusal, Rule, Standing
@@ -72,7 +72,7 @@ def spent_words(rule: Rule) -> str:
     owner = _owner(rule)
     span = "in all" if rule.period == "total" else f"per {rule.period}, UTC"
     return (
-        f"{owner} has no room for this request in its budget of {dollars(rule.most)} {span}."
+        f"{owner} has no room for this request in its budget of ${short_usd(rule.most)} {span}."
         " Ask an admin to raise it, or ask for fewer tokens."
     )
 
