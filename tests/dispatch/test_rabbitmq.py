@@ -10,8 +10,10 @@ import pytest
 
 import rabbit_service
 from gatemill.core.job import DEFAULT, HIGH
+from gatemill.dispatch import rabbit_objects, stream_rabbit
 from gatemill.dispatch.rabbitmq import RabbitBell
-from listener import PATIENCE_S, Listener, listening, rings
+from gatemill.dispatch.stream import Away, Place
+from listener import PATIENCE_S, Listener, listening, rings, sent
 
 NAME = "x"
 
@@ -98,6 +100,7 @@ async def test_a_broker_that_is_started_again_is_used_again():
         async with listening(back, ears):
             await front.ring(rings(1, DEFAULT))
             await ears.until(lambda it: len(it.taken) == 1)
+            await sent(front)
             await asyncio.to_thread(server.stop)
             looks = ears.looks
             await front.ring(rings(5, HIGH))
@@ -112,3 +115,23 @@ async def test_a_broker_that_is_started_again_is_used_again():
             await bell.close()
     finally:
         server.remove()
+
+
+async def test_a_connection_that_cannot_be_used_is_closed_again(url: str, monkeypatch):
+    made, connected = [], rabbit_objects.connected
+
+    async def noted(broker):
+        made.append(await connected(broker))
+        return made[-1]
+
+    monkeypatch.setattr(rabbit_objects, "connected", noted)
+    place = Place(url, "theirs")
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.declare_exchange(NAME, "fanout")  # ours is of another kind
+        assert not await RabbitBell(url, NAME).open()
+        await channel.declare_queue("theirs", exclusive=True)
+        for make in (stream_rabbit.target(place), stream_rabbit.source(place, "us")):
+            with pytest.raises(Away):
+                await make
+    assert [each.is_closed for each in made] == [True] * 3

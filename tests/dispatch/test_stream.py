@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -22,6 +22,10 @@ from site_under_fire import Site, opened, until
 
 PATIENCE_S = 60.0
 CONFIG = '[jobs]\nembedded = false\n[models.x]\ntargets = ["echo/echo"]\n'
+CONFIG += "".join(
+    f'[models.{mode}]\ntargets = ["echo/echo"]\nguards.input = [{{ guard = "pii", mode = "{mode}" }}]\n'
+    for mode in ("mask", "block")
+)
 
 
 class Line(Struct):
@@ -29,6 +33,7 @@ class Line(Struct):
 
     site: Site
     url: str
+    number: int  # of its process
 
     def publish(self, *messages: tuple[str, bytes]) -> None:
         asyncio.run(self._publish(messages))
@@ -55,11 +60,14 @@ class Line(Struct):
         found = []
         async with await aio_pika.connect(self.url) as connection:
             channel = await connection.channel()
+            await channel.set_qos(prefetch_count=1)
             declared = await stream_queue(channel, queue)
-            async with asyncio.timeout(PATIENCE_S):
-                while len(found) < count:
-                    with suppress(aio_pika.exceptions.QueueEmpty):
-                        found.append(await declared.get(no_ack=True))
+            async with asyncio.timeout(PATIENCE_S), declared.iterator() as letters:
+                async for letter in letters:
+                    await letter.ack()
+                    found.append(letter)
+                    if len(found) == count:
+                        break
         return found
 
 
@@ -72,15 +80,33 @@ def chat(text: str, **more) -> bytes:
     return json.dumps({"operation": "chat", "body": body, **more}).encode()
 
 
-@pytest.fixture
-def line(tmp_path) -> Iterator[Line]:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The door of all consumers here."""
+    with opened(Site(tmp_path_factory.mktemp("site"), CONFIG, workers=())) as found:
+        yield found
+
+
+@contextmanager
+def opened_line(site: Site, name: str) -> Iterator[Line]:
     with rabbit_service.vhost() as url:
-        site = Site(tmp_path, CONFIG, workers=())
-        with opened(site):
-            (key,) = site.ask("GET", "/api/v1/keys")["data"]
-            command = (sys.executable, "-m", "gatemill", "consume", "--key", key["id"])
-            site.add((*command, "--from", f"{url}/asked", "--to", f"{url}/answered"))
-            yield Line(site, url)
+        (key,) = (each for each in site.ask("GET", "/api/v1/keys")["data"] if each["name"] == "dev")
+        command = (sys.executable, "-m", "gatemill", "consume", "--name", name, "--key", key["id"])
+        site.add((*command, "--from", f"{url}/asked", "--to", f"{url}/answered"))
+        yield Line(site, url, site.size - 1)
+
+
+@pytest.fixture(scope="module")
+def line(site: Site) -> Iterator[Line]:
+    with opened_line(site, "one") as found:
+        yield found
+
+
+@pytest.fixture
+def own_line(site: Site) -> Iterator[Line]:
+    """One that may be killed."""
+    with opened_line(site, "killed") as found:
+        yield found
 
 
 def test_each_request_is_answered_under_its_own_id(line: Line):
@@ -129,38 +155,61 @@ def test_what_is_no_request_is_a_dead_letter_with_its_reason(line: Line):
     assert [letter.message_id for letter in line.letters("answered", 1)] == ["good"]
 
 
+def test_a_message_may_bring_a_key_that_was_made_just_now(line: Line):
+    ids = [f"new-{number}" for number in range(3)]
+    for each in ids:
+        made = line.site.ask("POST", "/api/v1/keys", {"name": each})
+        line.publish((each, chat("hi", key=made["secret"])))
+    assert sorted(letter.message_id for letter in line.letters("answered", 3)) == ids
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "left"), [("mask", "succeeded", "Pay [CARD]."), ("block", "failed", "")]
+)
+def test_what_guards_take_out_of_a_message_its_job_never_holds(line: Line, mode, status, left):
+    card = {"mask": "4111 1111 1111 1111", "block": "4012 8888 8888 1881"}[mode]
+    line.publish((mode, chat(f"Pay {card}.").replace(b'"x"', b'"%b"' % mode.encode())))
+    (letter,) = line.letters("answered", 1)
+    said = json.loads(letter.body)
+    assert (said["id"], said["status"]) == (mode, status)
+    if left:
+        assert said["answer"]["choices"][0]["message"]["content"] == left
+    else:
+        assert said["error"]["code"] == "content_filter"
+    files = [path for path in line.site.data_dir.rglob("*") if path.is_file()]
+    assert any(card.encode() in path.read_bytes() for path in files) is (mode == "block")
+
+
 def test_another_body_under_an_id_that_is_taken_is_a_dead_letter(line: Line):
-    line.publish(("same", chat("one")))
+    line.publish(("taken", chat("one")))
     assert line.letters("answered", 1)
-    line.publish(("same", chat("two")))
+    line.publish(("taken", chat("two")))
     (letter,) = line.letters("asked.dead", 1)
     assert letter.headers["gatemill-reason"].startswith("idempotency_key_reused: ")
 
 
-def test_kill_9_loses_no_request(line: Line):
-    ids = [f"m-{number}" for number in range(200)]
+def test_kill_9_loses_no_request_and_it_ends_on_sigterm(own_line: Line):
+    line = own_line
+    ids = [f"killed-{number}" for number in range(200)]
+    before = answered(line)
     line.publish(*((each, chat(each)) for each in ids))
     for count in (20, 40, 60):
-        until(lambda count=count: answered(line) >= count, PATIENCE_S, "some are answered")
-        line.site.kill(1)
+        some = "some are answered"
+        until(lambda count=count: answered(line) - before >= count, PATIENCE_S, some)
+        line.site.kill(line.number)
     letters = line.letters("answered", len(ids))
     seen = {letter.message_id for letter in letters}
     while seen != set(ids):  # a copy comes twice where a kill fell between sending and writing down
         seen |= {letter.message_id for letter in line.letters("answered", 1)}
     jobs = {json.loads(letter.body)["job_id"] for letter in letters}
     assert len(jobs) == len({letter.message_id for letter in letters})
+    line.site.signal(line.number, signal.SIGTERM)
+    assert line.site.exit_code(line.number) == 0
 
 
 def answered(line: Line) -> int:
-    found = line.site.ask("GET", "/v1/jobs?kind=stream&state=succeeded&limit=100")
+    found = line.site.ask("GET", "/v1/jobs?kind=stream&state=succeeded&limit=500")
     return len(found["data"])
-
-
-def test_it_ends_on_sigterm(line: Line):
-    line.publish(("a", chat("hi")))
-    assert line.letters("answered", 1)
-    line.site.signal(1, signal.SIGTERM)
-    assert line.site.exit_code(1) == 0
 
 
 @pytest.mark.parametrize(

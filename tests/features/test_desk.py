@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import databases
 from gatemill.core.call import Call, Head, Key
 from gatemill.core.clock import FakeClock
 from gatemill.core.errors import (
@@ -40,6 +41,7 @@ def clock():
 
 @pytest.fixture
 async def ledger(tmp_path, clock):
+    databases.lay(tmp_path)
     opened = Ledger.open(tmp_path, None, clock)
     yield opened
     await opened.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from crews import PLAY, acting, ended, reached, submit
 from gatemill.core.errors import InvalidApiKey
 from gatemill.jobs.making import new_job
 from house_for_tests import opened
-from running import serve
+from running import Running, serve
 
 ECHO = '[models.m]\ntargets = ["echo/echo"]\n'
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
@@ -25,8 +26,16 @@ def asked(url: str, key: str, said: Any) -> Any:
         None if said is None else json.dumps(said).encode(),
         {"authorization": f"Bearer {key}", "content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read())
+
+
+def left(running: Running, job_id: str, *states: str) -> str:
+    """The state of the job, once it is none of these."""
+    url = f"{running.url}/v1/jobs/{job_id}"
+    while (state := asked(url, running.key, None)["state"]) in states:
+        time.sleep(0.05)  # what is looked at tells nobody when it changes
+    return state
 
 
 async def test_a_call_of_a_job_is_a_call_of_its_key_and_costs_what_it_costs(tmp_path: Path):
@@ -74,7 +83,7 @@ async def test_jobs_use_up_none_of_the_requests_in_flight(tmp_path: Path):
     begun, go = asyncio.Event(), asyncio.Event()
 
     async def hold(ctx: Any, _args: Any) -> Any:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             ctx.services.gateway.gate.enter()
             begun.set()
             await go.wait()
@@ -124,13 +133,11 @@ def test_serve_runs_jobs_and_gives_back_what_it_cannot_finish(tmp_path: Path):
     with serve(tmp_path, config, **paths) as running:
         url = f"{running.url}/v1/jobs"
         quick = asked(url, running.key, {"kind": "play", "args": {"act": "sleep"}})
-        slow = asked(url, running.key, {"kind": "play", "args": {"act": "sleep", "seconds": 60}})
-        while asked(f"{url}/{quick['id']}", running.key, None)["state"] != "succeeded":
-            pass
-        while asked(f"{url}/{slow['id']}", running.key, None)["state"] != "running":
-            pass
+        slow = asked(url, running.key, {"kind": "play", "args": {"act": "sleep", "seconds": 600}})
+        assert left(running, quick["id"], "queued", "running") == "succeeded"
+        assert left(running, slow["id"], "queued") == "running"
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(30) == 0
+        assert running.process.wait(60) == 0
     with serve(tmp_path, config, **paths) as running:
         job = asked(f"{running.url}/v1/jobs/{slow['id']}", running.key, None)
         outcomes = [attempt["outcome"] for attempt in job["attempts"]]
@@ -146,9 +153,7 @@ def test_serve_need_not_run_jobs_itself(tmp_path: Path):
         said = {"kind": "play", "args": {"act": "sleep"}, "ttl": 0.5}
         job_id = asked(url, running.key, said)["id"]
         # It keeps house all the same: what nobody begins in time expires.
-        while (state := asked(f"{url}/{job_id}", running.key, None)["state"]) == "queued":
-            pass
-    assert state == "expired"
+        assert left(running, job_id, "queued") == "expired"
 
 
 async def test_a_new_job_is_what_its_kind_says(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,11 +10,13 @@ import pytest
 
 from api import api
 from filled_stores import filled, owner_of_secret
+from gatemill.core.call import Key
 from gatemill.core.errors import (
     InvalidValue,
     LedgerUnavailable,
     MissingParameter,
     NotFound,
+    PermissionDenied,
     RequestTooLarge,
 )
 from gatemill.jobs import stored
@@ -37,6 +40,7 @@ class Running:
         self.services = home.jobs.services
         self.job = msgspec.structs.replace(trial.job, owner=owner)
         self.step = trial.step
+        self.key = trial.key
         self.kept = trial.steps
 
 
@@ -121,21 +125,26 @@ async def test_what_may_pass_fails_the_attempt(ctx):
         async def get(self, file_id: str, owner: str) -> Any:
             raise LedgerUnavailable("away")
 
-    class Services:
-        class ledger:  # noqa: N801 - it stands for an attribute
-            files = Away()
-
-    ctx.services = Services()
+    ctx.services = SimpleNamespace(ledger=SimpleNamespace(files=Away()))
     with pytest.raises(LedgerUnavailable):
         await stored.given(ctx, [], ["file-1"], "")
 
 
 def test_some_documents_must_be_named_and_no_file_twice():
-    stored.check([], ["file-1"], "")
+    key = Key("k", "k", scopes=("jobs",))
+    stored.check([], ["file-1"], "", key)
     with pytest.raises(MissingParameter, match="file_ids"):
-        stored.check([], [], "")
+        stored.check([], [], "", key)
     with pytest.raises(InvalidValue, match="twice"):
-        stored.check([], ["file-1", "file-1"], "")
+        stored.check([], ["file-1", "file-1"], "", key)
+
+
+async def test_a_store_is_for_keys_that_may_read_stores_also_when_the_job_runs(ctx):
+    ctx.key = Key("k", "k", scopes=("jobs", "inference"))
+    with pytest.raises(PermissionDenied, match="knowledge"):
+        stored.check([], [], "notes", ctx.key)
+    with pytest.raises(PermissionDenied, match="knowledge"):
+        await stored.given(ctx, [], [], "notes")
 
 
 async def test_a_store_without_documents_has_no_report(gate):

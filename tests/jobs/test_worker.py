@@ -1,9 +1,8 @@
-"""A worker with a real database: many jobs at once, cancel, drain, priorities, failures, fencing."""
+"""A worker with a real database: many jobs at once, cancel, drain, priorities, attempts."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 import pytest
 
 import databases
-from crews import PLAY, acting, ended, reached, submit, until, working
-from gatemill.core.errors import LedgerUnavailable, RateLimited, UpstreamError
+import heavy
+from crews import PLAY, Site, acting, ended, reached, submit, until, working
+from gatemill.core.errors import RateLimited, UpstreamError
 from gatemill.core.job import HIGH, LOW, Problem, Ring
 from gatemill.house import Shift
 from gatemill.jobs.context import Parts, Quit
@@ -34,9 +34,9 @@ async def test_300_jobs_sleep_side_by_side(tmp_path: Path, database: Any):
         ids = await submit(site.services, "sleep", count=300, seconds=1.0)
         begun_s = time.monotonic()
         for job_id in ids:
-            assert (await ended(site.services, job_id)).job.state == "succeeded"
+            assert (await ended(site.services, job_id, 60.0)).job.state == "succeeded"
         took_s = time.monotonic() - begun_s
-    assert took_s < 20.0, "one after another they would take five minutes"
+    assert took_s < 60.0, "one after another they would take five minutes"
     counted = site.home.jobs.counters.kind("play")
     assert (counted.started, counted.succeeded) == (300, 300)
 
@@ -70,36 +70,52 @@ async def test_a_running_job_is_cancelled_within_two_seconds(tmp_path: Path, dat
         took_s = time.monotonic() - begun_s
         assert full.job.state == "cancelled"
         assert [one.outcome for one in await jobs.attempts(job_id)] == ["cancelled"]
-    assert took_s < 2.0 + 1.0  # a busy machine
+    assert took_s < heavy.within(2.0)
 
 
-async def test_a_job_of_this_process_is_cancelled_at_once(tmp_path: Path):
-    async with working(tmp_path) as site:
-        (job_id,) = await submit(site.services, "sleep", seconds=60.0)
+async def test_a_job_of_this_process_is_cancelled_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gatemill.ledger.jobs.heart.LOOK_S", 600.0)  # nobody looks; it is told
+    async with working(tmp_path, f"{PLAY}lease_s = 600\nbeat_s = 60\n") as site:
+        (job_id,) = await submit(site.services, "sleep", seconds=300.0)
         await reached(site.services, job_id, {"running"})
         await site.services.ledger.jobs.cancel(job_id, None)
         await site.services.bell.call_off(job_id)
-        assert (await ended(site.services, job_id, 0.9)).job.state == "cancelled"
+        assert (await ended(site.services, job_id)).job.state == "cancelled"
 
 
 async def test_a_drain_gives_back_what_it_cannot_finish_and_charges_nothing(tmp_path: Path):
-    async with working(tmp_path) as site:
-        jobs = site.services.ledger.jobs
-        quick = await submit(site.services, "sleep", count=5, seconds=0.3)
-        slow = await submit(site.services, "sleep", count=20, seconds=60.0)
-        await until(lambda: len(site.worker.running) == 25, "all run")
-        await site.crew.drain(1.0)
-        assert [(await jobs.get(each, None)).job.state for each in quick] == ["succeeded"] * 5
-        for job_id in slow:
-            job = (await jobs.get(job_id, None)).job
-            assert (job.state, job.attempt, job.lost) == ("queued", 0, 0)
-            assert [one.outcome for one in await jobs.attempts(job_id)] == ["released"]
-        assert await jobs.workers() == []
-        # Another one begins where they are.
-        crew = site.hire(Shift())
-        crew.start()
-        await reached(site.services, slow[0], {"running"})
-        await crew.drain(0.0)
+    drains = asyncio.Event()
+
+    async def last(_ctx: Any, _args: Any) -> None:
+        await drains.wait()
+
+    with acting(last=last):
+        async with working(tmp_path) as site:
+            await _drained(site, drains)
+
+
+async def _drained(site: Site, drains: asyncio.Event) -> None:
+    jobs = site.services.ledger.jobs
+    quick = await submit(site.services, "last", count=5)
+    slow = await submit(site.services, "sleep", count=20, seconds=300.0)
+    await until(lambda: len(site.worker.running) == 25, "all run")
+    draining = asyncio.ensure_future(site.crew.drain(3.0))
+    await asyncio.sleep(0)
+    drains.set()
+    await draining
+    assert [(await jobs.get(each, None)).job.state for each in quick] == ["succeeded"] * 5
+    for job_id in slow:
+        job = (await jobs.get(job_id, None)).job
+        assert (job.state, job.attempt, job.lost) == ("queued", 0, 0)
+        assert [one.outcome for one in await jobs.attempts(job_id)] == ["released"]
+    assert await jobs.workers() == []
+    # Another one begins where they are.
+    crew = site.hire(Shift())
+    crew.start()
+    await reached(site.services, slow[0], {"running"})
+    await crew.drain(0.0)
 
 
 async def test_what_is_claimed_while_the_worker_leaves_is_given_back(tmp_path: Path):
@@ -126,10 +142,9 @@ async def test_a_high_job_overtakes_ten_thousand_low_ones(tmp_path: Path):
             full = await ended(site.services, job_id)
             assert full.job.started_at is not None
             waits_s.append(full.job.started_at - full.job.created_at)
-            assert time.monotonic() - begun_s < 10
-        assert (
-            sorted(waits_s)[2] < 0.05 + 0.1 + 0.5
-        )  # a slot's time and 100 ms; the machine is shared
+            assert time.monotonic() - begun_s < 20
+        # A slot's time and 100 ms; behind the others it would be 50 s.
+        assert sorted(waits_s)[2] < heavy.within(0.05 + 0.1)
 
 
 async def test_one_start_in_twenty_goes_to_the_job_that_has_waited_longest(tmp_path: Path):
@@ -266,130 +281,6 @@ async def test_events_stand_in_the_log_in_order(tmp_path: Path):
             await ended(site.services, job_id)
             found = await site.services.ledger.jobs.events(job_id, 0, 100)
     assert found == [(number + 1, b"data: %d\n\n" % number) for number in range(50)]
-
-
-# --- Failures -----------------------------------------------------------------------------------
-
-
-async def test_a_worker_that_was_taken_for_dead_stops_everything_and_begins_anew(tmp_path: Path):
-    stopped = []
-
-    async def linger(ctx: Any, _args: Any) -> str:
-        try:
-            await asyncio.sleep(60.0 if not stopped else 0.0)
-        finally:
-            stopped.append(ctx.job.id)
-        return "second"
-
-    config = f"{PLAY}beat_s = 0.2\nlease_s = 2.0\n"
-    with acting(linger=linger):
-        async with working(tmp_path, config) as site:
-            jobs = site.services.ledger.jobs
-            first = site.worker
-            (job_id,) = await submit(site.services, "linger")
-            await reached(site.services, job_id, {"running"})
-            await jobs.leave(first.id)  # as another process does that finds its lease over
-            await until(lambda: stopped == [job_id], "the job was stopped")
-            full = await ended(site.services, job_id)
-            assert site.worker.id != first.id
-            assert (full.job.state, full.job.lost) == ("succeeded", 1)
-            assert full.result == b'"second"'
-            history = await jobs.attempts(job_id)
-    assert [one.outcome for one in history] == ["lost", "succeeded"]
-    assert site.home.jobs.counters.fenced == 1
-
-
-async def test_a_worker_that_stands_alone_ends_when_it_was_taken_for_dead(tmp_path: Path):
-    config = f"{PLAY}beat_s = 0.2\nlease_s = 2.0\n"
-    async with working(tmp_path, config, Shift(returns=False)) as site:
-        await until(lambda: site.worker.enrolled, "it is enrolled")
-        await site.services.ledger.jobs.leave(site.worker.id)
-        await asyncio.wait_for(site.crew.ended.wait(), 20)
-        assert site.crew.fenced
-
-
-class _Failing:
-    """The ledger's jobs, of which one method fails for a while."""
-
-    def __init__(self, jobs: Any, name: str) -> None:
-        self._jobs = jobs
-        self._name = name
-        self.failures = 0
-        self.fails = True
-
-    def __getattr__(self, name: str) -> Any:
-        if name != self._name or not self.fails:
-            return getattr(self._jobs, name)
-
-        async def fail(*_args: Any, **_named: Any) -> Any:
-            self.failures += 1
-            raise LedgerUnavailable("The database is away.")
-
-        return fail
-
-
-@contextlib.asynccontextmanager
-async def failing(tmp_path: Path, name: str, config: str = PLAY) -> Any:
-    async with working(tmp_path, config, starts=False) as site:
-        ledger = site.services.ledger
-        whole = ledger.jobs
-        ledger.jobs = fake = _Failing(whole, name)  # type: ignore[assignment]
-        try:
-            site.crew.start()
-            yield site, fake
-        finally:
-            ledger.jobs = whole
-
-
-async def test_a_database_that_is_away_is_counted_and_does_not_end_the_claiming(tmp_path: Path):
-    async with failing(tmp_path, "claim") as (site, fake):
-        (job_id,) = await submit(site.services, "sleep")
-        await until(lambda: fake.failures >= 2, "it asks again")
-        assert site.home.jobs.counters.claim_failures == fake.failures
-        fake.fails = False
-        assert (await ended(site.services, job_id)).job.state == "succeeded"
-
-
-async def test_an_end_that_the_database_does_not_take_is_told_until_it_does(tmp_path: Path):
-    async with failing(tmp_path, "finish") as (site, fake):
-        (job_id,) = await submit(site.services, "sleep")
-        await until(lambda: fake.failures >= 3, "it is told again")
-        assert (await site.services.ledger.jobs.get(job_id, None)).job.state == "running"
-        fake.fails = False
-        full = await ended(site.services, job_id)
-        assert (full.job.state, full.job.attempt) == ("succeeded", 1)
-        assert site.home.jobs.counters.commit_failures == fake.failures
-
-
-async def test_a_result_that_is_not_taken_within_a_lease_is_dropped_and_the_job_runs_again(
-    tmp_path: Path,
-):
-    config = f"{PLAY}lease_s = 2.0\nbeat_s = 0.2\nbackoff_s = 0.01\n"
-    async with failing(tmp_path, "finish", config) as (site, fake):
-        (job_id,) = await submit(site.services, "sleep")
-        await until(lambda: site.home.jobs.counters.commits_dropped == 1, "it is dropped")
-        fake.fails = False
-        full = await ended(site.services, job_id)
-        assert (full.job.state, full.job.attempt) == ("succeeded", 2)
-
-
-async def test_a_fault_of_ours_in_the_claim_loop_does_not_look_like_an_idle_worker(tmp_path: Path):
-    async with working(tmp_path, starts=False) as site:
-        ledger = site.services.ledger
-        whole, broken = ledger.jobs, _Failing(ledger.jobs, "claim")
-
-        async def fault(*_args: Any, **_named: Any) -> Any:
-            broken.fails = False
-            raise RuntimeError("a bug")
-
-        broken.claim = fault  # type: ignore[attr-defined]
-        ledger.jobs = broken  # type: ignore[assignment]
-        site.crew.start()
-        first = site.worker
-        await until(lambda: site.worker is not first, "it was replaced")
-        ledger.jobs = whole
-        (job_id,) = await submit(site.services, "sleep")
-        assert (await ended(site.services, job_id)).job.state == "succeeded"
 
 
 async def test_take_runs_one_job_and_says_when_there_is_nothing_to_do(tmp_path: Path):

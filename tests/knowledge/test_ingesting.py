@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+import databases
 from gatemill.core.clock import FakeClock
-from gatemill.core.errors import UpstreamUnreachable
+from gatemill.core.errors import ContentBlocked, UpstreamUnreachable
 from gatemill.knowledge.chunking import Strategy
 from gatemill.knowledge.extracting.limits import Limits
 from gatemill.knowledge.extracting.reading import Reading
@@ -57,9 +58,15 @@ class Model:
         data = [{"index": at, "embedding": vector} for at in range(len(texts))]
         return msgspec.json.encode({"data": data})
 
+    async def storable(self, text):
+        if "forbidden" in text:
+            raise ContentBlocked("The guard pii does not let this pass.")
+        return text
+
 
 @pytest.fixture
 async def ledger(tmp_path):
+    databases.lay(tmp_path)
     opened = Ledger.open(tmp_path, None, FakeClock(1_763_700_000.0))
     yield opened
     await opened.close()
@@ -183,6 +190,15 @@ async def test_too_many_passages_fail_the_document_before_any_is_embedded(ledger
     failed = await ledger.knowledge.document(store, "d")
     assert (failed.status, failed.error_code, failed.chunks) == ("failed", "invalid_file", 0)
     assert word in failed.error_message
+
+
+async def test_a_text_that_a_guard_blocks_fails_the_document_before_any_of_it_is_stored(ledger):
+    store, document = await begun(ledger)
+    model = Model(0)
+    assert await ingesting(ledger).read_in(model, store, document, "forbidden words")
+    failed = await ledger.knowledge.document(store, "d")
+    assert (failed.status, failed.error_code, failed.chunks) == ("failed", "invalid_file", 0)
+    assert "guard pii" in failed.error_message
 
 
 async def test_a_file_is_read_and_one_that_is_gone_or_too_large_fails(ledger):

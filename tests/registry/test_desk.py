@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import databases
 from gatemill.core.clock import SystemClock
 from gatemill.core.errors import (
     InvalidValue,
@@ -17,7 +18,7 @@ from gatemill.core.errors import (
 )
 from gatemill.core.model import Loaded, ModelSpec
 from gatemill.ledger.ledger import Ledger
-from gatemill.ledger.registry_rows import Move, NewVersion
+from gatemill.ledger.registry_rows import Model, Move, NewVersion
 from gatemill.registry import desk as desk_module
 from gatemill.registry import following
 from gatemill.registry.desk import Desk
@@ -64,6 +65,7 @@ class House:
 
 @pytest.fixture
 async def ledger(tmp_path: Path):
+    databases.lay(tmp_path)
     opened = Ledger.open(tmp_path, None, SystemClock())
     yield opened
     await opened.close()
@@ -73,7 +75,7 @@ async def ledger(tmp_path: Path):
 async def one(ledger: Ledger):
     """A process, with two versions of mood; the first is in production."""
     house = House(ledger)
-    await house.desk.create("mood", "model", "classify", "", "ann")
+    await house.desk.create(Model("mood", "model", "classify", ""), "ann")
     for number in (1, 2):
         await house.desk.add("mood", _new(number), "ann")
     await house.desk.move(Move("mood", "production", "why", "ann"), 1)
@@ -195,7 +197,7 @@ async def test_a_look_that_fails_leaves_everything_and_the_next_one_goes_on(ledg
 
     mlflow = Away()
     house = House(ledger, mlflow)
-    await house.desk.create("mood", "model", "classify", "", "ann")
+    await house.desk.create(Model("mood", "model", "classify", ""), "ann")
     made = await house.desk.add("mood", NewVersion(source="mlflow:tickets@champion"), "ann")
     assert (made.source, made.origin) == ("mlflow:tickets/1", "mlflow:tickets@champion")
     seen: dict[str, str] = {}
@@ -223,7 +225,7 @@ async def test_a_version_that_another_process_has_just_made_can_be_moved_to(
 
 async def test_a_provider_that_is_gone_from_the_configuration_takes_no_alias(ledger: Ledger):
     house = House(ledger)
-    await house.desk.create("talk", "model", "classify", "", "ann")
+    await house.desk.create(Model("talk", "model", "classify", ""), "ann")
     await house.desk.add("talk", NewVersion(source="builtin:sentiment"), "ann")
     house.knows = lambda _provider: False
     with pytest.raises(ModelLoadFailed, match="no provider `builtin`"):
@@ -231,8 +233,8 @@ async def test_a_provider_that_is_gone_from_the_configuration_takes_no_alias(led
 
 
 async def test_a_head_is_a_classifiers_and_has_a_bound(one: House, monkeypatch):
-    await one.desk.create("vectors", "model", "embed", "", "ann")
-    await one.desk.create("greet", "prompt", "", "", "ann")
+    await one.desk.create(Model("vectors", "model", "embed", ""), "ann")
+    await one.desk.create(Model("greet", "prompt", "", ""), "ann")
     with pytest.raises(UnsupportedOperation, match="trained for classify"):
         await one.desk.check_head("vectors")
     with pytest.raises(InvalidValue, match="`greet` is a prompt"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gatemill.core.call import Key
 from gatemill.core.errors import NotFound
 from gatemill.core.model import ModelSpec
 from gatemill.ledger.registry_rows import Alias, Model
@@ -89,3 +90,36 @@ def test_a_prompt_is_found_by_name_alias_and_number():
         with pytest.raises(NotFound) as refused:
             table.fill(name, {}, {})
         assert refused.value.param == "prompt_id"
+
+
+@pytest.mark.parametrize(
+    ("key", "team_id", "sees"),
+    [
+        (Key("k", "plain"), "", True),
+        (Key("k", "plain", team_id="red"), "", True),
+        (None, "", True),
+        (Key("k", "plain", team_id="red"), "red", True),
+        (Key("k", "plain", team_id="blue"), "red", False),
+        (Key("k", "plain"), "red", False),
+        (None, "red", False),
+        (Key("k", "boss", admin=True), "red", True),
+        (Key("k", "looks", scopes=("admin:read",)), "red", True),
+    ],
+)
+def test_a_prompt_is_for_its_team_and_for_admins_and_else_there_is_none(key, team_id, sees):
+    table = Table()
+    prompt = Prompt("mood:1", read("Hello", None, {}))
+    model = Model("mood", "prompt", "", "", team_id=team_id)
+    table.entries = {
+        "mood": Entry(model, {"old": alias("old", 1)}, {1: Base("", "", None, prompt)})
+    }
+    for name in ("mood", "mood@old", "mood:1"):
+        if sees:
+            table.check(name, key)
+            continue
+        with pytest.raises(NotFound) as foreign:
+            table.check(name, key)
+        with pytest.raises(NotFound) as unknown:
+            Table().fill(name, {}, {})
+        assert foreign.value.message == unknown.value.message
+        assert foreign.value.param == unknown.value.param == "prompt_id"

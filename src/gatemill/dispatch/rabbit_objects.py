@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gatemill.core.errors import StartRefused
@@ -21,6 +22,8 @@ except ImportError as error:  # the extra is not installed
     raise StartRefused('RabbitMQ needs a package: pip install "gatemill[rabbitmq]".') from error
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractQueue
     from pamqp.common import Arguments
     from yarl import URL
@@ -91,6 +94,16 @@ async def connected(url: str | URL) -> AbstractConnection:
         address = address.update_query(heartbeat=HEARTBEAT_S)
     async with asyncio.timeout(CONNECT_S):
         return await aio_pika.connect(address)
+
+
+@asynccontextmanager
+async def connecting(url: str | URL) -> AsyncIterator[AbstractConnection]:
+    """A connection that somebody keeps if the block ends well, and that is closed again if not. Raises AWAY."""
+    async with AsyncExitStack() as unless_kept:
+        connection = await connected(url)
+        unless_kept.push_async_callback(connection.close)
+        yield connection
+        unless_kept.pop_all()
 
 
 def persistent(body: bytes, message_id: str) -> aio_pika.Message:

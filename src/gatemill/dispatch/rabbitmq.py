@@ -15,7 +15,7 @@ from aio_pika.exceptions import DeliveryError, PublishError
 
 from gatemill.dispatch.outbox import BrokerAway, Condition, Outbox, Stop
 from gatemill.dispatch.rabbit_hearing import Hearing
-from gatemill.dispatch.rabbit_objects import AWAY, Objects, connected, persistent
+from gatemill.dispatch.rabbit_objects import AWAY, Objects, connected, connecting, persistent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,9 +104,9 @@ class RabbitBell:
 
     async def _connected(self) -> _Sender:
         if self._sender is None:
-            connection = await connected(self._url)
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            self._sender = _Sender(connection, await Objects.declared(channel, self._name))
+            async with connecting(self._url) as connection:
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                self._sender = _Sender(connection, await Objects.declared(channel, self._name))
         return self._sender
 
     async def _drop(self) -> None:

@@ -5,6 +5,7 @@ The id of a message is its topic, partition and offset.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -97,7 +98,10 @@ async def source(place: Place, group: str) -> KafkaSource:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    await _started(consumer)
+    async with AsyncExitStack() as unless_started:
+        unless_started.push_async_callback(dead.close)
+        await _started(consumer)
+        unless_started.pop_all()
     return KafkaSource(consumer, dead)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from gatemill.dispatch.rabbit_objects import AWAY, connected, persistent
+from gatemill.dispatch.rabbit_objects import AWAY, connecting, persistent
 from gatemill.dispatch.stream import BATCH_MAX, REASON, Arrived, Away, Place
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ class RabbitTarget:
 async def source(place: Place, group: str) -> RabbitSource:
     """The queue is consumed. Its consumers share its messages, whatever their `group`."""
     try:
-        connection = await connected(place.broker)
-        dead = RabbitTarget(connection, await queue_of(connection, place.dead))
-        made = RabbitSource(connection, place, dead)
-        await made.consume()
+        async with connecting(place.broker) as connection:
+            dead = RabbitTarget(connection, await queue_of(connection, place.dead))
+            made = RabbitSource(connection, place, dead)
+            await made.consume()
     except AWAY as error:
         raise Away(type(error).__name__) from error
     return made
@@ -108,8 +108,8 @@ async def source(place: Place, group: str) -> RabbitSource:
 async def target(place: Place) -> RabbitTarget:
     """The queue stands."""
     try:
-        connection = await connected(place.broker)
-        return RabbitTarget(connection, await queue_of(connection, place.name))
+        async with connecting(place.broker) as connection:
+            return RabbitTarget(connection, await queue_of(connection, place.name))
     except AWAY as error:
         raise Away(type(error).__name__) from error
 

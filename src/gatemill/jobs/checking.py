@@ -22,6 +22,7 @@ Operation = Literal[
     "embeddings",
     "inference",
     "messages",
+    "moderations",
     "predict",
     "predict_text",
     "rerank",

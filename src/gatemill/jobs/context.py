@@ -19,7 +19,7 @@ from gatemill.gateway.identify import identify
 from gatemill.gateway.parts import Caller
 from gatemill.gateway.pipeline import answer
 from gatemill.jobs.eventlog import EventLog, Lost
-from gatemill.jobs.making import new_job
+from gatemill.jobs.making import new_job, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -74,11 +74,15 @@ class Context:
 
     @property
     def key(self) -> Key:
-        """The key on whose account the job runs. Raises InvalidApiKey when it has ended."""
+        """The key on whose account the job runs.
+
+        Raises InvalidApiKey when it has ended, and PermissionDenied when it may not have such jobs
+        any more.
+        """
         if not self.job.key_id:
             raise InvalidApiKey("This job is the house's own and has no key.")
-        secret = self.job.key_id.encode()
-        return identify(self.services.gateway.keys, secret, self.now_s())
+        scope = scope_of(self.services.kinds.find(self.job.kind))
+        return identify(self.services.gateway.keys, self.job.key_id.encode(), self.now_s(), scope)
 
     # --- Calls -----------------------------------------------------------------------------------
 

@@ -16,17 +16,15 @@ from msgspec import Raw, Struct
 from gatemill.core.errors import (
     Conflict,
     GatemillError,
-    InvalidArguments,
-    InvalidRequest,
     InvalidValue,
     NotFound,
-    RequestTooLarge,
 )
 from gatemill.core.job import PRIORITIES, NewJob, Ring, owner_of
 from gatemill.gateway.parts import Caller
 from gatemill.gateway.pipeline import read
 from gatemill.gateway.plan import plan
 from gatemill.jobs import shown
+from gatemill.jobs.arguments import Arguments
 from gatemill.jobs.making import new_job
 from gatemill.jobs.submission import Sender, Submission, begins_at, expires_at, placed
 from gatemill.wire import fields
@@ -93,7 +91,7 @@ class Desk:
         self._bell = bell
         self._terms = terms
         self._check_url = check_url
-        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}  # by kind, as they are needed
+        self._arguments = Arguments(services, terms.args_bytes)
 
     # --- Accepting -------------------------------------------------------------------------------
 
@@ -114,7 +112,7 @@ class Desk:
                 if one.callback_url and one.callback_url not in checked:
                     await self._check_url(one.callback_url)
                     checked.add(one.callback_url)
-                new.append(self._new(sender, one, at))
+                new.append(await self._new(sender, one, at))
             except GatemillError as error:
                 raise placed(error, f"jobs.{at}" if listed else "") from None
             if at % _PAUSE_EVERY == _PAUSE_EVERY - 1:
@@ -140,7 +138,7 @@ class Desk:
             args = fields.encode({"body": Raw(body)})
         elif kind == INFERENCE:
             args = fields.encode({"operation": operation, "body": Raw(body)})
-        self._check_args(kind, args, sender.key)
+        args = await self._arguments.check(kind, args, sender.key)
         more: dict[str, Any] = {} if manner.priority is None else {"priority": manner.priority}
         new = self._made(
             sender,
@@ -153,12 +151,11 @@ class Desk:
         )
         return (await self._submit([new]))[0]
 
-    def _new(self, sender: Sender, said: Submission, at: int) -> NewJob:
+    async def _new(self, sender: Sender, said: Submission, at: int) -> NewJob:
         now_s = self.services.clock.unix_s()
-        self._check_kind(said.kind)
+        self._arguments.check_kind(said.kind)
         run_at = begins_at(said, now_s)
-        args = bytes(said.args)
-        self._check_args(said.kind, args, sender.key)
+        args = await self._arguments.check(said.kind, bytes(said.args), sender.key)
         more: dict[str, Any] = {}
         if said.priority is not None:
             more["priority"] = PRIORITIES.index(said.priority)
@@ -188,37 +185,6 @@ class Desk:
             **more,
         )
 
-    def _check_kind(self, name: str) -> None:
-        if self._is_hidden(name):
-            raise InvalidValue(
-                f"`kind`: {name} is used by the house alone. Choose another one.", param="kind"
-            )
-
-    def _is_hidden(self, name: str) -> bool:
-        return bool(getattr(self.services.kinds.find(name), "HIDDEN", False))
-
-    def _check_args(self, name: str, args: bytes, key: Key) -> None:
-        """Raises RequestTooLarge, InvalidArguments, and what the kind has to say besides."""
-        if len(args) > self._terms.args_bytes:
-            raise RequestTooLarge(
-                f"`args`: holds {len(args)} bytes, at most {self._terms.args_bytes} are accepted."
-                " Upload a file and name it, or raise `jobs.args_bytes`.",
-                param="args",
-            )
-        kind = self.services.kinds.find(name)
-        decoder = self._decoders.get(name)
-        if decoder is None:
-            decoder = self._decoders[name] = msgspec.json.Decoder(kind.Args)
-        try:
-            found = fields.decode_head(decoder, args)
-            check = getattr(kind, "check", None)
-            if check is not None:
-                check(found, key, self.services.gateway)
-        except InvalidRequest as error:
-            raise placed(error, "args", InvalidArguments) from None
-        except GatemillError as error:
-            raise placed(error, "args") from None
-
     async def _submit(self, new: Sequence[NewJob]) -> list[Accepted]:
         terms = self._terms
         found = await self._jobs.submit(new, terms.waiting_max_per_owner, terms.waiting_max)
@@ -236,11 +202,11 @@ class Desk:
 
     async def full(self, key: Key, job_id: str) -> Full:
         """The job with its arguments and its result. Raises NotFound, LedgerUnavailable."""
-        return await self._jobs.get(job_id, _owner(key))
+        return await self._jobs.get(job_id, _seen(key))
 
     async def look(self, key: Key, job_id: str) -> tuple[Job, Progress | None]:
         """The job and how far it is, without what is long. Raises as `full`."""
-        return await self._jobs.look(job_id, _owner(key))
+        return await self._jobs.look(job_id, _seen(key))
 
     async def events(self, job_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         """The next of what a job has said, numbered from 1; whose it is has been asked before."""
@@ -264,7 +230,12 @@ class Desk:
 
     async def listed(self, key: Key, wanted: Filter, limit: int, after: str = "") -> list[Job]:
         """Jobs of the caller, an admin's sees all; the newest first, after the id `after`."""
-        return await self._jobs.listed(_own(key, wanted), limit, after)
+        return await self._listed(_seen(key), wanted, limit, after)
+
+    async def _listed(
+        self, owner: str | None, wanted: Filter, limit: int, after: str = ""
+    ) -> list[Job]:
+        return await self._jobs.listed(msgspec.structs.replace(wanted, owner=owner), limit, after)
 
     # --- Changing --------------------------------------------------------------------------------
 
@@ -283,29 +254,29 @@ class Desk:
 
         Raises NotFound, Conflict when it is not dead any more, and what `accept` says of arguments.
         """
-        job, _ = await self.look(key, job_id)
+        job, _ = await self._jobs.look(job_id, _owner(key))
         if args is not None:
-            if self._is_hidden(job.kind):
+            if self._arguments.is_hidden(job.kind):
                 raise InvalidValue(
                     f"`args`: those of {job.kind} cannot be changed. Leave them out.", param="args"
                 )
-            self._check_args(job.kind, args, key)
+            args = await self._arguments.check(job.kind, args, key)
         if not await self._jobs.replay(job_id, _owner(key), args=args, priority=priority):
-            raise _not_dead((await self.look(key, job_id))[0].state, Conflict)
-        job, _ = await self.look(key, job_id)
+            raise _not_dead((await self._jobs.look(job_id, _owner(key)))[0].state, Conflict)
+        job, _ = await self._jobs.look(job_id, _owner(key))
         await self.ring([job])
         self.news.tell(job_id)
         return job
 
     async def delete(self, key: Key, job_id: str) -> None:
         """A job that has ended is gone. Raises NotFound, and Conflict while it has not."""
-        job, _ = await self.look(key, job_id)
+        job, _ = await self._jobs.look(job_id, _owner(key))
         if not await self._jobs.delete(job_id, _owner(key)):
             raise Conflict(f"This job is {job.state}. Cancel it first, then delete it.", param="id")
 
     async def purge(self, key: Key, job_id: str) -> None:
         """A dead letter is gone, with all that belongs to it. Raises NotFound and Conflict."""
-        job, _ = await self.look(key, job_id)
+        job, _ = await self._jobs.look(job_id, _owner(key))
         if not await self._jobs.purge(job_id, _owner(key)):
             raise _not_dead(job.state, Conflict)
 
@@ -313,7 +284,8 @@ class Desk:
 
     async def dead(self, key: Key, wanted: Filter) -> Many:
         """The ids of dead letters that a replay or a purge of this filter would mean now."""
-        found = await self.listed(key, msgspec.structs.replace(wanted, state="dead"), MANY_MAX + 1)
+        dead = msgspec.structs.replace(wanted, state="dead")
+        found = await self._listed(_owner(key), dead, MANY_MAX + 1)
         ids = tuple(job.id for job in found[:MANY_MAX])
         return Many(ids, 0, len(found) > MANY_MAX)
 
@@ -357,11 +329,13 @@ async def _each(ids: Sequence[str], work: Callable[[str], Awaitable[Any]]) -> li
 
 
 def _owner(key: Key) -> str | None:
+    """Whose jobs a key may change; None is everybody's."""
     return None if key.admin else owner_of(key)
 
 
-def _own(key: Key, wanted: Filter) -> Filter:
-    return msgspec.structs.replace(wanted, owner=_owner(key))
+def _seen(key: Key) -> str | None:
+    """Whose jobs a key may look at; None is everybody's."""
+    return None if key.may("admin:read") else owner_of(key)
 
 
 def _not_dead(state: str, kind: type[GatemillError]) -> GatemillError:

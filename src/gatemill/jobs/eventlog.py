@@ -69,6 +69,7 @@ class EventLog:
         """Nothing more is written."""
         if self._soon is not None:
             self._soon.cancel()
+        self._append = _closed  # it held the job's context, which holds this
 
     async def _flush_soon(self) -> None:
         await asyncio.sleep(FLUSH_S)
@@ -77,3 +78,7 @@ class EventLog:
             await self.flush()
         except (Lost, GatemillError) as error:
             self._failure = error
+
+
+async def _closed(_: Sequence[bytes]) -> bool:
+    return False

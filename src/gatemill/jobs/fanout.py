@@ -41,6 +41,7 @@ from gatemill.wire import (
     completions,
     embeddings,
     messages,
+    moderations,
     predict,
     rerank,
     responses,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from gatemill.core.call import Reply, Usage
+    from gatemill.core.ports import Surface
     from gatemill.jobs.context import Context
 
 T = TypeVar("T")
@@ -80,10 +82,11 @@ _OF_ALL = (
     UnsupportedOperation,
     UpstreamQuotaSpent,
 )
-_SURFACES = {
+_SURFACES: dict[str, Surface] = {
     module.NAME: module
     for module in (chat, completions, embeddings, messages, predict, rerank, responses)
 }
+_SURFACES[moderations.NAME] = moderations.Moderations("")
 
 
 class Tokens(Struct, frozen=True):

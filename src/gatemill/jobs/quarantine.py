@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gatemill.core import children
 from gatemill.core.errors import GatemillError
 from gatemill.core.job import QUARANTINE
 from gatemill.core.tasks import spawn
@@ -65,7 +66,7 @@ class Quarantine:
     async def _run(self) -> None:
         try:
             self._counters.quarantine_started += 1
-            self._child = await asyncio.create_subprocess_exec(
+            self._child = await children.start(
                 *self._command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
             )
             code = await self._child.wait()

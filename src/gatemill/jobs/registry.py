@@ -24,6 +24,7 @@ import msgspec
 
 from gatemill.core.errors import InvalidValue, StartRefused
 from gatemill.core.job import PRIORITIES
+from gatemill.core.scopes import ALL as SCOPES
 from gatemill.jobs import kinds as builtin
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class Kind(Protocol):
 
     It may also have `check(args, key, gateway)`, which raises GatemillError for arguments that are to
     be refused when the job is handed in; `PRIORITY`, `ATTEMPTS_MAX` and `TIMEOUT_S` (of one attempt),
-    which say more than the options; `DELAYS_S`, pauses between attempts instead of growing ones; and
-    `HIDDEN = True`, when callers may not submit it.
+    which say more than the options; `DELAYS_S`, pauses between attempts instead of growing ones;
+    `HIDDEN = True`, when callers may not submit it; and `MASKED = True`, when every text in its
+    arguments is for models alone, so that they are kept as guards with the mode `mask` leave them.
     """
 
     NAME: str
@@ -175,6 +177,9 @@ def _wrong(module: Any) -> Iterator[str]:
     check = getattr(module, "check", None)
     if check is not None and (inspect.iscoroutinefunction(check) or not _takes(check, 3)):
         yield "`check` must be a plain function of (args, key, gateway)"
+    look = getattr(module, "look", None)
+    if look is not None and not (inspect.iscoroutinefunction(look) and _takes(look, 3)):
+        yield "`look` must be `async def look(args, key, services)`"
     for name, fits, words in _OPTIONAL:
         value = getattr(module, name, None)
         if value is not None and not fits(value):
@@ -231,5 +236,7 @@ _OPTIONAL: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("ATTEMPTS_MAX", _is_attempts, f"a whole number from 1 to {ATTEMPTS_MOST}"),
     ("TIMEOUT_S", _is_positive, "a number of seconds above 0"),
     ("DELAYS_S", _are_delays, "a tuple of seconds"),
+    ("SCOPE", lambda value: value in SCOPES, f"one of {', '.join(SCOPES)}"),
     ("HIDDEN", lambda value: isinstance(value, bool), "True or False"),
+    ("MASKED", lambda value: isinstance(value, bool), "True or False"),
 )

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from gatemill.core.errors import GatemillError, InvalidValue, MissingParameter, RequestTooLarge
 from gatemill.core.job import Problem
+from gatemill.gateway.identify import permit
 from gatemill.jobs.fanout import is_of_item
 from gatemill.jobs.runner import problem_of
 from gatemill.knowledge.extracting.limits import UnreadableError
@@ -20,11 +21,13 @@ from gatemill.ledger.knowledge.rows import COMPLETED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gatemill.core.call import Key
     from gatemill.jobs.context import Context
     from gatemill.jobs.prompting import Document
 
 DOCUMENTS_MAX = 2000  # of one job
 TEXT_BYTES_MAX = 128 << 20  # of all their texts, which are in memory at once
+SCOPE_OF_STORES = "knowledge"
 _PAGE = 500
 FileIds = Annotated[list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(max_length=2000)]
 StoreName = Annotated[str, Meta(max_length=256)]
@@ -47,8 +50,13 @@ class Given(Struct, frozen=True):
     problem: Problem | None = None
 
 
-def check(documents: Sequence[Document], file_ids: Sequence[str], store: str) -> None:
-    """Some documents are named, and no file twice. Raises MissingParameter and InvalidValue."""
+def check(documents: Sequence[Document], file_ids: Sequence[str], store: str, key: Key) -> None:
+    """Some documents are named, no file twice, and no store by a key that may not read it.
+
+    Raises MissingParameter, InvalidValue and PermissionDenied.
+    """
+    if store:
+        permit(key, SCOPE_OF_STORES)
     if not (documents or file_ids or store):
         raise MissingParameter(
             "`documents`: is required. Send texts, or name `file_ids` or a `vector_store_id`.",
@@ -68,8 +76,11 @@ async def given(
 ) -> list[Given]:
     """All documents with their texts: those of the job, the files, and all of the store.
 
-    Raises NotFound for a store that is not there, RequestTooLarge for too many or too long ones.
+    Raises NotFound for a store that is not there, PermissionDenied where its key may not read stores
+    any more, RequestTooLarge for too many or too long documents.
     """
+    if store:
+        permit(ctx.key, SCOPE_OF_STORES)
     found = [Given(document.id, text=document.text) for document in documents]
     if not (file_ids or store):
         return found

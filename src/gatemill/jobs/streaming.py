@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from gatemill.core.errors import (
+    ContentBlocked,
     GatemillError,
+    GuardUnavailable,
     InvalidApiKey,
     InvalidRequest,
     LedgerUnavailable,
@@ -25,6 +28,7 @@ from gatemill.core.errors import (
 )
 from gatemill.core.job import STREAM, Problem, Ring, owner_of
 from gatemill.dispatch.stream import BODY_BYTES_MAX, Away
+from gatemill.gateway import aside
 from gatemill.gateway.identify import identify
 from gatemill.jobs.answering import answered
 from gatemill.jobs.checking import Operation, check_request
@@ -32,6 +36,7 @@ from gatemill.jobs.making import new_job
 from gatemill.jobs.runner import NOT_YET, problem_of
 from gatemill.jobs.submission import placed
 from gatemill.ledger.upkeep import Condition
+from gatemill.ledger.writer import POLL_S
 from gatemill.wire import fields
 
 if TYPE_CHECKING:
@@ -161,14 +166,19 @@ class Intake:
         await asyncio.gather(*(self._keep(source, message) for message in batch))
 
     async def _keep(self, source: Source, message: Arrived) -> None:
+        is_strange = False
         while True:
             try:
-                job = self._job(message)
+                job = await self._job(message)
                 await self._submit(job)
             except _FULL as error:
                 self._taking.failed(error.message)
                 await asyncio.sleep(max(PAUSE_S, error.retry_after_s or 0.0))
             except (GatemillError, _Poison) as error:
+                if isinstance(error, InvalidApiKey) and not is_strange:
+                    is_strange = True  # a key that was made just now is not known here yet
+                    await asyncio.sleep(2 * POLL_S)
+                    continue
                 self.buried += 1
                 await source.bury(message, _reason(error))
                 return
@@ -186,7 +196,7 @@ class Intake:
         self.repeated += not found.created
         await services.ring([Ring(found.job.id, job.queue, job.priority)])
 
-    def _job(self, message: Arrived) -> NewJob:
+    async def _job(self, message: Arrived) -> NewJob:
         """Raises GatemillError, and _Poison for what is no request at all."""
         if len(message.body) > BODY_BYTES_MAX:
             raise _Poison(f"the message has more than {BODY_BYTES_MAX} bytes")
@@ -201,7 +211,11 @@ class Intake:
             check_request(services.gateway, key, request.operation, body)
         except InvalidRequest as error:
             raise placed(error, "body") from None
-        args = Args(message_id, request.operation, request.body)
+        with suppress(
+            ContentBlocked, GuardUnavailable
+        ):  # its job fails, too, and its answer says so
+            body = await aside.masked(services.gateway, key, request.operation, body)
+        args = Args(message_id, request.operation, Raw(body))
         return new_job(
             services,
             NAME,

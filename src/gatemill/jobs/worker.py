@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gatemill.core.errors import LedgerUnavailable, Overloaded
 from gatemill.core.tasks import spawn
-from gatemill.jobs import ending, runner
+from gatemill.jobs import ending, runner, tracing
 from gatemill.jobs.runner import Run
 from gatemill.jobs.slots import Slots
 from gatemill.ledger.upkeep import Condition
@@ -312,8 +312,11 @@ class Worker:
 
     async def _run(self, one: Run) -> None:
         one.begun = True
+        trace = tracing.begin(one)
         outcome = await runner.run(one, self._report, self._rng)
         one.settling = True
+        if trace is not None:
+            tracing.end(one, trace, outcome)
         if outcome is not None:
             await self._settle(one, outcome)
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gatemill.core.errors import GatemillError, UpstreamBadReply
 from gatemill.core.limits import Refusal, Wanted
+from gatemill.gateway import aside
 from gatemill.gateway.identify import identify
 from gatemill.gateway.parts import Caller
 from gatemill.gateway.pipeline import answer
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from gatemill.core.call import Reply
+    from gatemill.core.call import Key, Reply
+    from gatemill.core.ports import Json
     from gatemill.gateway.parts import Gateway
 
 
@@ -44,6 +46,10 @@ class Asker(Protocol):
 
     def admitted(self) -> AbstractAsyncContextManager[None]:
         """For a question that asks no model: it counts as one request."""
+        ...
+
+    async def storable(self, text: str) -> str:
+        """The text of a document as its guards let it be stored. Raises ContentBlocked."""
         ...
 
 
@@ -111,7 +117,7 @@ class Asking:
     async def admitted(self) -> AsyncIterator[None]:
         """For a question that asks no model: it counts as one request. Raises what refuses one."""
         gateway = self._gateway
-        key = identify(gateway.keys, self._caller.secret, self.unix_s())
+        key = self.key
         gateway.gate.enter()
         try:
             rules = gateway.admission.bundle(key, _NOWHERE).rules
@@ -128,6 +134,23 @@ class Asking:
                 limiter.settle(hold, 0, 0)
         finally:
             gateway.gate.leave()
+
+    async def storable(self, text: str) -> str:
+        """The text of a document as its guards let it be stored. Raises ContentBlocked."""
+        return await aside.stored(self._gateway, self.key, "documents", text)
+
+    async def check(self, operation: str, body: bytes) -> None:
+        """No guard blocks this question. Raises ContentBlocked."""
+        await aside.check(self._gateway, self.key, operation, body)
+
+    async def shown(self, operation: str, value: Json) -> Json:
+        """What was found, as whoever asks may see it. Raises ContentBlocked."""
+        return await aside.shown(self._gateway, self.key, operation, value)
+
+    @property
+    def key(self) -> Key:
+        """Whoever asks. Raises what `identify` does."""
+        return identify(self._gateway.keys, self._caller.secret, self.unix_s())
 
     def now(self) -> float:
         """Monotonic seconds."""

@@ -80,6 +80,13 @@ class Desk:
 
     # --- Stores ----------------------------------------------------------------------------------
 
+    async def find(self, name_or_id: str, key: Key, param: str) -> Store:
+        """A store of the key's owner. Raises NotFound, which names `param`."""
+        try:
+            return await self.store.find(name_or_id, owner_of(key))
+        except NotFound as error:
+            raise NotFound(error.message, param=param) from None
+
     async def create(self, key: Key, store_id: str, wanted: Wanted) -> Store:
         """A new store of the key's owner. Raises InvalidValue, ModelNotFound, RateLimited."""
         embedder = self.terms.embedding_model

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from gatemill.core.errors import InvalidValue, NotFound
+from gatemill.core.errors import ContentBlocked, InvalidValue, NotFound
 from gatemill.knowledge import chunking
 from gatemill.knowledge.asking import vectors_of
 from gatemill.knowledge.extracting.limits import INVALID, SERVER, UnreadableError
@@ -119,6 +119,10 @@ class Ingesting:
         text: str,
         told: Callable[[int, int], None],
     ) -> bool:
+        try:
+            text = await asker.storable(text)
+        except ContentBlocked as error:
+            raise UnreadableError(INVALID, error.message) from None
         spans = await self._spans(store, document, text)
         for _ in range(TRIES):
             try:

@@ -49,14 +49,15 @@ class Text(Struct, frozen=True, forbid_unknown_fields=True):
 
 def strategy(said: Chunking | None) -> None:
     """Raises InvalidValue for sizes that no document can be cut into."""
-    if said is None or said.type == "auto":
+    if said is None:
         return
-    if said.static is None:
+    if said.static is not None:
+        chunking.static(said.static.max_chunk_size_tokens, said.static.chunk_overlap_tokens)
+    elif said.type == "static":
         raise InvalidValue(
             "`chunking_strategy.static`: send max_chunk_size_tokens and chunk_overlap_tokens.",
             param="chunking_strategy.static",
         )
-    chunking.static(said.static.max_chunk_size_tokens, said.static.chunk_overlap_tokens)
 
 
 def packed(said: Chunking | None) -> str:

@@ -82,10 +82,11 @@ class Desk:
 
     # --- Names -----------------------------------------------------------------------------------
 
-    async def create(self, name: str, kind: str, task: str, description: str, actor: str) -> Model:
+    async def create(self, new: Model, actor: str) -> Model:
         """A name without versions. Raises InvalidValue and Conflict."""
+        name, kind, task = new.name, new.kind, new.task
         check_name(name)
-        check_description(description)
+        check_description(new.description)
         if kind not in ("model", "prompt"):
             raise InvalidValue("`kind`: send model or prompt.", param="kind")
         if kind == "model" and task not in TASKS:
@@ -98,7 +99,18 @@ class Desk:
                 " one. Choose another.",
                 param="name",
             )
-        made = await self.rows.create(Model(name, kind, task, description), actor)
+        if kind == "model" and new.team_id:
+            raise InvalidValue(
+                "`team_id`: is for prompts. Keys name the models that they may use.",
+                param="team_id",
+            )
+        made = await self.rows.create(new, actor)
+        await self.refresh()
+        return made
+
+    async def give(self, name: str, team_id: str, actor: str) -> Model:
+        """The prompt is for the keys of this team; "" is everybody. Raises NotFound, InvalidValue."""
+        made = await self.rows.give(name, team_id, actor)
         await self.refresh()
         return made
 

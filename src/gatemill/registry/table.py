@@ -14,6 +14,7 @@ from gatemill.core.model import ModelSpec, Served
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gatemill.core.call import Key
     from gatemill.gateway.parts import Filled
     from gatemill.ledger.registry_rows import Alias, Model
     from gatemill.registry.prompts import Prompt
@@ -71,15 +72,18 @@ class Table:
         """The prompt with its variables in place. Raises NotFound and InvalidValue."""
         return self.prompt(name).fill(variables, facts)
 
+    def check(self, name: str, key: Key | None) -> None:
+        """Raises NotFound: for a prompt that is another team's the same as for none."""
+        found = self.find(name)
+        if found is not None and not _may_use(key, found[0].model.team_id):
+            raise _no_prompt(name)
+
     def prompt(self, name: str) -> Prompt:
         """The prompt that "greet", "greet@production" or "greet:3" means. Raises NotFound."""
         found = self.find(name)
         base = None if found is None else found[0].versions.get(found[1])
         if base is None or base.prompt is None:
-            raise NotFound(
-                f"There is no prompt `{name[:200]}`. `gatemill prompts ls` lists them.",
-                param="prompt_id",
-            )
+            raise _no_prompt(name)
         return base.prompt
 
     def find(self, text: str) -> tuple[Entry, int] | None:
@@ -90,6 +94,18 @@ class Table:
             return None
         number = entry.number(parts[1], parts[2])
         return (entry, number) if number else None
+
+
+def _may_use(key: Key | None, team_id: str) -> bool:
+    if not team_id:
+        return True
+    return key is not None and (key.team_id == team_id or key.may("admin:read"))
+
+
+def _no_prompt(name: str) -> NotFound:
+    return NotFound(
+        f"There is no prompt `{name[:200]}`. `gatemill prompts ls` lists them.", param="prompt_id"
+    )
 
 
 def split(text: str) -> tuple[str, str, int] | None:

@@ -17,7 +17,7 @@ from gateway_parts import KEY, Stage, route
 from house_for_tests import opened
 from playbook import target
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 CONFIG = """
 [models.m]
 targets = ["echo/echo"]
@@ -27,6 +27,8 @@ ttl_s = 600.0
 targets = ["echo/echo"]
 [recordings]
 share = 1.0
+[features]
+budget_ms = 10_000
 [jobs]
 poll_s = 0.05
 """

@@ -115,7 +115,7 @@ def place(request, tmp_path):
 async def test_a_sink_that_is_down_for_nine_attempts_is_told_at_the_tenth(place, tmp_path, sink):
     clock = FakeClock(NOW_S)
     async with opened(tmp_path, place, clock) as ledger:
-        post = Post(ledger, clock, sender(timeout_s=0.3))
+        post = Post(ledger, clock, sender(timeout_s=2.0))
         made, secret = await endpoint(post, sink)
         sink.answers = [500, CLOSE, 404, HANG, 301, 200 + 299, b"no http\r\n", 502, 400, 200]
         await ended(ledger, new_job(1), GOOD)

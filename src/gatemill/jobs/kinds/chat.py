@@ -1,4 +1,4 @@
-"""One chat completion. Rule: the arguments are the request, byte for byte."""
+"""One chat completion. Rule: the arguments are the request, byte for byte but for what guards mask."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "chat.completion"
 QUEUE = "inference"
+MASKED = True
 
 Args = Raw
 """The body of POST /v1/chat/completions. With `stream: true` the events of the job are the stream's."""

@@ -23,6 +23,7 @@ NAME = "documents.ask"
 QUEUE = "documents"
 PRIORITY = LOW
 TIMEOUT_S = 21_600.0
+MASKED = True
 
 
 class Args(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +43,7 @@ def check(args: Args, key: Key, gateway: Gateway) -> None:
     """Raises ModelNotFound, and InvalidValue for ids that stand twice."""
     check_model(gateway, key, args.model, args.max_tokens)
     check_ids(args.documents)
-    stored.check(args.documents, args.file_ids, args.vector_store_id)
+    stored.check(args.documents, args.file_ids, args.vector_store_id, key)
 
 
 async def run(ctx: Context, args: Args) -> Any:

@@ -29,6 +29,7 @@ NAME = "embeddings.documents"
 QUEUE = "documents"
 PRIORITY = LOW
 TIMEOUT_S = 21_600.0
+MASKED = True
 
 REFUSED_FIRST_MAX = 32  # texts refused before any has a vector: then it is the model, not the texts
 OUTPUT_BYTES_MAX = 256 << 20  # of the rows in an output file

@@ -1,4 +1,4 @@
-"""One request of any format. Rule: the body is the request, byte for byte."""
+"""One request of any format. Rule: the body is the request, byte for byte but for what guards mask."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NAME = "inference"
 QUEUE = "inference"
+MASKED = True
 
 
 class Args(Struct, frozen=True, forbid_unknown_fields=True):

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from gatemill.core.job import Problem
     from gatemill.gateway.parts import Gateway
     from gatemill.jobs.context import Context
+    from gatemill.jobs.services import Services
     from gatemill.ledger.knowledge.rows import Document, Store
 
 NAME = "documents.ingest"
 QUEUE = "documents"
+SCOPE = "knowledge"
 PRIORITY = LOW
 TIMEOUT_S = 21_600.0
 
@@ -64,6 +66,14 @@ def check(args: Args, key: Key, gateway: Gateway) -> None:
     strategy(args.chunking_strategy)
     if not args.file_ids and not args.documents and not args.accepted:
         raise InvalidValue("`file_ids`: send ids of files, or `documents`.", param="file_ids")
+
+
+async def look(args: Args, key: Key, services: Services) -> None:
+    """Raises NotFound for a store or a file that is not there, or another owner's."""
+    desk = services.rooms.knowledge
+    await desk.find(args.store, key, "store")
+    if args.file_ids:
+        await desk.files(owner_of(key), args.file_ids, "file_ids")
 
 
 async def run(ctx: Context, args: Args) -> Any:
@@ -126,7 +136,7 @@ class _Work:
         return {"data": rows_of(found), "usage": self._fan.usage, "failed": self._fan.failed}
 
     async def _one(self, document: Document) -> Kept:
-        asker = Asker(self._fan)
+        asker = Asker(self._fan, self._ctx)
         if document.status != IN_PROGRESS:  # an earlier attempt came so far
             return await self._told(document, asker.usage)
 

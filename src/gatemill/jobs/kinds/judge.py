@@ -33,6 +33,7 @@ NAME = "judge"
 QUEUE = "inference"
 PRIORITY = LOW
 TIMEOUT_S = 21_600.0
+MASKED = True
 
 _Text = Annotated[str, Meta(min_length=1, max_length=200)]
 

@@ -23,6 +23,7 @@ NAME = "batch.predict"
 QUEUE = "batch"
 PRIORITY = LOW
 TIMEOUT_S = 21_600.0
+MASKED = True
 
 MARK = "{item}"
 _MARKS_MAX = 4  # an item is repeated no more often
@@ -32,6 +33,7 @@ _FIELDS = {
     "completions": "prompt",
     "embeddings": "input",
     "inference": "text",
+    "moderations": "input",
     "predict": "input",
     "predict_text": "text",
     "rerank": "query",

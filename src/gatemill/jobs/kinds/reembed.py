@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from gatemill.core.call import Key
     from gatemill.gateway.parts import Gateway
     from gatemill.jobs.context import Context
+    from gatemill.jobs.services import Services
     from gatemill.ledger.knowledge.filling import Bare, Reembedding
 
 NAME = "documents.reembed"
 QUEUE = "documents"
+SCOPE = "knowledge"
 PRIORITY = LOW
 TIMEOUT_S = 86_400.0
 
@@ -49,6 +51,11 @@ class Args(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def check(args: Args, key: Key, gateway: Gateway) -> None:
     """Raises ModelNotFound."""
     check_model(gateway, key, args.embedding_model)
+
+
+async def look(args: Args, key: Key, services: Services) -> None:
+    """Raises NotFound for a store that is not there, or another owner's."""
+    await services.rooms.knowledge.find(args.store, key, "store")
 
 
 async def run(ctx: Context, args: Args) -> Any:
@@ -78,7 +85,7 @@ class _Work:
 
     def __init__(self, ctx: Context, args: Args, reembedding: Reembedding) -> None:
         self.reembedding = reembedding
-        self.asker = Asker(Fan(ctx, reembedding.store.chunks, args.concurrency))
+        self.asker = Asker(Fan(ctx, reembedding.store.chunks, args.concurrency), ctx)
         self.done = 0
         self.dimensions = 0
         self._ctx = ctx

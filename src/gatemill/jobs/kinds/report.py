@@ -32,6 +32,7 @@ NAME = "documents.report"
 QUEUE = "documents"
 PRIORITY = LOW
 TIMEOUT_S = 21_600.0
+MASKED = True
 
 WINDOW_DEFAULT = 8192  # tokens, where the model's context is not known
 PASSAGE_DEFAULT = 12_000  # tokens of a passage, where the context has room for more
@@ -96,7 +97,7 @@ def check(args: Args, key: Key, gateway: Gateway) -> None:
     """Raises ModelNotFound, and InvalidValue for what the model's context has no room for."""
     check_model(gateway, key, args.model, max(args.summary_tokens, args.report_tokens))
     check_ids(args.documents)
-    stored.check(args.documents, args.file_ids, args.vector_store_id)
+    stored.check(args.documents, args.file_ids, args.vector_store_id, key)
     _shape(args, window(gateway, args.model))
 
 

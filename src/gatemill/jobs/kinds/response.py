@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NAME = "response"
 QUEUE = "inference"
 HIDDEN = True  # POST /v1/responses makes them
+MASKED = True
 _OPERATION = "responses"
 _ENDS = (b'"response.completed"', b'"response.incomplete"')
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
+from gatemill.core import children
 from gatemill.knowledge.extracting import child, formats
 from gatemill.knowledge.extracting.limits import INVALID, SERVER, Limits, UnreadableError
 
@@ -34,7 +35,7 @@ class Reading:
         options = msgspec.json.encode(child.Options(filename, self.limits))
         pipe = asyncio.subprocess.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(
+            process = await children.start(
                 *(sys.executable, "-P", "-m", child.__name__),
                 stdin=pipe,
                 stdout=pipe,
