@@ -1,0 +1,1 @@
+"""Signing in with a browser: by key, or by an identity provider."""
