@@ -8,19 +8,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gatemill.edge.admin import audit, budgets, explain, keys, requests, teams, usage, users
+from gatemill.edge.admin import (
+    alerts,
+    audit,
+    budgets,
+    data,
+    explain,
+    keys,
+    logs,
+    requests,
+    teams,
+    usage,
+    users,
+)
 from gatemill.edge.admin.clerk import Clerk
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 __all__ = ["add"]
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """All routes of this package."""
     clerk = Clerk(shown)
-    for resource in (keys, teams, users, budgets, usage, requests, audit, explain):
+    for resource in (
+        keys,
+        teams,
+        users,
+        budgets,
+        usage,
+        requests,
+        logs,
+        audit,
+        alerts,
+        data,
+        explain,
+    ):
         resource.add(app, clerk)

@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from gatemill.core.errors import InvalidValue, RequestTooLarge, UnsupportedParameter
+from gatemill.core.errors import InvalidValue, UnsupportedParameter
 from gatemill.core.limits import UNLIMITED, Limits
-from gatemill.wire import fields, limits
+from gatemill.edge.arrival import Arrival
+from gatemill.gateway.guards import check as check_guards
+from gatemill.wire import fields, guard_uses, limits
 from gatemill.wire.body import check
 from gatemill.wire.moments import moment_s
 
 if TYPE_CHECKING:
-    from fastapi import Request
+    from starlette.requests import Request
+
+    from gatemill.core.guard import Uses
+    from gatemill.edge.admin.clerk import Clerk
 
 T = TypeVar("T", bound=Struct)
 
@@ -49,6 +54,16 @@ def new_limits(said: Any, before: Limits = UNLIMITED) -> Limits:
     return UNLIMITED if said is None else limits.read(said, before)
 
 
+def new_guards(clerk: Clerk, said: Any) -> Uses:
+    """The guards of a body's field `guards`, which this configuration has; null is none.
+
+    Raises InvalidValue and its kinds.
+    """
+    uses = guard_uses.read(said)
+    check_guards(uses, clerk.gateway.guards.known)
+    return uses
+
+
 def given(**values: Any) -> dict[str, Any]:
     """The values that were sent; null is ""."""
     found = {name: value for name, value in values.items() if not isinstance(value, UnsetType)}
@@ -73,9 +88,11 @@ class Asked:
         return self._values.get(name, default)
 
     def word(self, name: str, *values: str) -> str:
-        """One of `values`; the first by default. Raises InvalidValue."""
-        value = self._values.get(name, values[0])
-        if value not in values:
+        """One of `values`; the first by default, also where that is none. Raises InvalidValue."""
+        value = self._values.get(name)
+        if value is None:
+            return values[0]
+        if not value or value not in values:
             raise InvalidValue(
                 f"`{name}`: send one of {', '.join(each for each in values if each)}.", param=name
             )
@@ -107,12 +124,14 @@ class Asked:
 
 
 async def _body(request: Request) -> bytes:
-    data = b""
+    arrival = Arrival(0.0)
+    for name, value in request.headers.raw:
+        arrival.header(name, value)
     async for piece in request.stream():
-        data += piece
-        if len(data) > BODY_BYTES_MAX:
-            raise RequestTooLarge(f"The body exceeds {BODY_BYTES_MAX} bytes. Send less.")
-    return data
+        arrival.take(piece, BODY_BYTES_MAX)
+        if arrival.refusal is not None:
+            raise arrival.refusal
+    return await arrival.body(BODY_BYTES_MAX)
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> UnsupportedParameter:

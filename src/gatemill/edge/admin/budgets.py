@@ -9,12 +9,12 @@ import math
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import InvalidValue, NotFound
 from gatemill.core.limits import Kind, rules
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import LIST_MAX, Asked
 from gatemill.gateway import standing
 from gatemill.wire.limits import usd
@@ -22,28 +22,26 @@ from gatemill.wire.limits import usd
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fastapi import FastAPI
-
     from gatemill.core.call import Key
     from gatemill.core.limits import Level, Rule
     from gatemill.edge.admin.clerk import Clerk
+    from gatemill.edge.application import Application
     from gatemill.gateway.parts import Gateway
     from gatemill.ledger.ledger import Ledger
 
-_SCOPES = ("key", "user", "team", "model")
+SCOPES = ("key", "user", "team", "model")
 
 
-def add(app: FastAPI, clerk: Clerk) -> None:
+def add(app: Application, clerk: Clerk) -> None:
     """The routes."""
 
     async def budgets(request: Request) -> Response:
-        clerk.admin(request)
         asked = Asked(request, "scope", "id", "limit")
-        scope, scope_id = asked.word("scope", "", *_SCOPES), asked.text("id")
+        scope, scope_id = asked.word("scope", "", *SCOPES), asked.text("id")
         limit = asked.limit()
         if scope_id and not scope:
             raise InvalidValue("`scope`: send it too, to say whose id it is.", param="scope")
-        found = await _rules(clerk, scope, scope_id)
+        found = await all_rules(clerk, scope, scope_id)
         budgets = [rule for rule in found if rule.kind is Kind.BUDGET][: limit + 1]
         levels = await clerk.gateway.admission.limiter.levels(budgets[:limit], clerk.now_s)
         listed = [_budget(level) for level in levels]
@@ -85,7 +83,7 @@ def _of_models(gateway: Gateway, key: Key) -> list[Rule]:
     return [rule for route in gateway.routes.visible(key).values() for rule in route.rules]
 
 
-async def _rules(clerk: Clerk, scope: str, scope_id: str) -> list[Rule]:
+async def all_rules(clerk: Clerk, scope: str, scope_id: str) -> list[Rule]:
     """The rules of one scope or of all: all of its ids, or one. Raises NotFound."""
     ledger, gateway = clerk.ledger, clerk.gateway
     found: list[Rule] = []

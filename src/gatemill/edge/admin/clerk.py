@@ -8,17 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from fastapi.responses import Response
+from starlette.responses import Response
 
 from gatemill.core.errors import PermissionDenied
-from gatemill.edge.arrival import bearer
-from gatemill.gateway.identify import identify
+from gatemill.edge import access
 from gatemill.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastapi import Request
+    from starlette.requests import Request
 
     from gatemill.core.call import Key
     from gatemill.edge.shown import Shown
@@ -46,6 +45,12 @@ class Clerk:
         return keys
 
     @property
+    def workers(self) -> int:
+        """Processes that answer at this address."""
+        reloader = self._shown.reloader
+        return 1 if reloader is None else reloader.workers
+
+    @property
     def body_bytes_max(self) -> int:
         """Largest body that is taken."""
         return self._shown.door.limits.body_bytes
@@ -56,29 +61,16 @@ class Clerk:
         return self.gateway.clock.unix_s()
 
     def caller(self, request: Request) -> Key:
-        """The key of a request. Raises InvalidApiKey."""
-        headers, gateway = request.headers, self.gateway
-        secret = bearer(headers.get("authorization", "").encode("latin-1"))
-        secret = secret or headers.get("x-api-key", "").encode("latin-1")
-        return identify(gateway.keys, secret, gateway.clock.unix_s())
-
-    def admin(self, request: Request) -> Key:
-        """The admin key of a request. Raises InvalidApiKey and PermissionDenied."""
-        key = self.caller(request)
-        if not key.admin:
-            raise PermissionDenied(
-                "This needs an admin key. Make one: gatemill keys create NAME --admin."
-            )
-        return key
+        """Whose request it is; its route has asked."""
+        return access.key_of(request)
 
     def scope(self, request: Request, key_id: str) -> tuple[Key, str]:
         """Who asks, and the id of the only key they may hear of: "" is all of them.
 
-        `key_id` is the one they ask for, "" for none in particular. Raises InvalidApiKey and
-        PermissionDenied.
+        `key_id` is the one they ask for, "" for none in particular. Raises PermissionDenied.
         """
         key = self.caller(request)
-        if key.admin:
+        if key.may("admin:read"):
             return key, key_id
         if key_id not in ("", key.id):
             raise PermissionDenied("Only an admin key may ask for other keys. Leave `key` out.")

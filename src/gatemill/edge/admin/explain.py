@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
-from gatemill.edge import describe
+from gatemill import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.arrival import Arrival
 from gatemill.gateway import explain
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.edge.admin.clerk import Clerk
+    from gatemill.edge.application import Application
 
 OPERATIONS = (
     *("chat", "messages", "responses", "embeddings", "completions", "inference"),
-    *("predict", "rerank"),
+    *("predict", "rerank", "moderations"),
 )
 
 
-def add(app: FastAPI, clerk: Clerk) -> None:
+def add(app: Application, clerk: Clerk) -> None:
     """The route."""
 
     async def told(request: Request) -> Response:
@@ -49,4 +48,4 @@ async def _body(request: Request, arrival: Arrival, bytes_max: int) -> bytes:
         arrival.take(piece, bytes_max)
     if arrival.refusal is not None:
         raise arrival.refusal
-    return arrival.body(bytes_max)
+    return await arrival.body(bytes_max)

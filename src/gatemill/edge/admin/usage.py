@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
-from gatemill.edge import describe
+from gatemill import describe
 from gatemill.edge.admin.bodies import LIST_MAX, Asked
 from gatemill.ledger.reports import Query
 from gatemill.ledger.usage import Filters
@@ -16,16 +16,15 @@ from gatemill.wire import report
 from gatemill.wire.moments import iso
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.edge.admin.clerk import Clerk
+    from gatemill.edge.application import Application
 
 FILTERS = ("key", "user", "team", "model", "provider")
 _HOURS_MAX = 24 * 366
 _HOURS = 24
 
 
-def add(app: FastAPI, clerk: Clerk) -> None:
+def add(app: Application, clerk: Clerk) -> None:
     """The routes."""
 
     async def usage(request: Request) -> Response:

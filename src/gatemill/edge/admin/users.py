@@ -5,18 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import UNSET, Struct, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
 
-from gatemill.edge import describe
+from gatemill import describe
 from gatemill.edge.admin.bodies import Asked, given, new_limits, read
 from gatemill.wire import limits
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.edge.admin.clerk import Clerk
+    from gatemill.edge.application import Application
     from gatemill.ledger.users import User
 
 
@@ -33,11 +32,11 @@ class _Change(Struct):
     limits: dict[str, Any] | UnsetType | None = UNSET
 
 
-def add(app: FastAPI, clerk: Clerk) -> None:
+def add(app: Application, clerk: Clerk) -> None:
     """The routes."""
 
     async def create(request: Request) -> Response:
-        admin = clerk.admin(request)
+        admin = clerk.caller(request)
         said = await read(request, _New)
         user = await clerk.ledger.people.create_user(
             said.id,
@@ -49,17 +48,15 @@ def add(app: FastAPI, clerk: Clerk) -> None:
         return clerk.answer(_shown(user), 201)
 
     async def listed(request: Request) -> Response:
-        clerk.admin(request)
         limit = Asked(request, "limit").limit()
         found = await clerk.ledger.people.list_users(limit + 1)
         return clerk.listing([_shown(user) for user in found], limit)
 
     async def one(request: Request, user_id: str) -> Response:
-        clerk.admin(request)
         return clerk.answer(_shown(await clerk.ledger.people.get_user(user_id)))
 
     async def change(request: Request, user_id: str) -> Response:
-        admin = clerk.admin(request)
+        admin = clerk.caller(request)
         said = await read(request, _Change)
         people = clerk.ledger.people
         changes = given(name=said.name, team_id=said.team_id)
@@ -69,7 +66,7 @@ def add(app: FastAPI, clerk: Clerk) -> None:
         return clerk.answer(_shown(user))
 
     async def delete(request: Request, user_id: str) -> Response:
-        admin = clerk.admin(request)
+        admin = clerk.caller(request)
         await clerk.ledger.people.delete_user(user_id, actor=admin.id)
         return clerk.answer({"object": "user", "id": user_id, "deleted": True})
 
