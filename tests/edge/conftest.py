@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 import pytest
+import pytest_asyncio
 import uvloop
 
 from api import api
 from gatemill.fake_provider import server as fake_provider
+from held_provider import Held
 from house_for_tests import opened
 
 CONFIG = """
@@ -38,6 +40,13 @@ async def fake():
 
 
 @pytest.fixture
+async def held():
+    """A provider that keeps the second half of its answers until it is told to go on."""
+    async with Held() as provider:
+        yield provider
+
+
+@pytest.fixture
 async def house(tmp_path, fake):
     """Opens a house; the argument is more TOML."""
     async with AsyncExitStack() as stack:
@@ -47,6 +56,19 @@ async def house(tmp_path, fake):
             return await stack.enter_async_context(opened(tmp_path, config))
 
         yield start
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(tmp_path_factory):
+    """A house for a module whose tests only ask it, and the provider behind it.
+
+    Such a module runs in one loop, and has its own `house`, `gate` and `fake`.
+    """
+    provider = await fake_provider.start("127.0.0.1", 0)
+    config = CONFIG.format(url=provider.url)
+    async with opened(tmp_path_factory.mktemp("place"), config) as running:
+        yield running, provider
+    await provider.stop()
 
 
 @pytest.fixture

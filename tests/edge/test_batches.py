@@ -1,7 +1,7 @@
-import httpx2
 import pytest
 
 import openai_contract
+from api import web
 from batch_play import CHAT, ended, jsonl, line
 from gatemill.ledger.queries import literal
 from house_for_tests import opened
@@ -28,7 +28,7 @@ async def gate(tmp_path, works):
 
 @pytest.fixture
 async def upload(gate):
-    async with httpx2.AsyncClient(base_url=gate.url, timeout=30) as client:
+    async with web(gate.url) as client:
 
         async def send(lines):
             answer = await client.post(

@@ -7,9 +7,11 @@ import signal
 
 import pytest
 
+import heavy
+from crowd import until
 from house_for_tests import Opened
 from line import line
-from peer import ask, body, chat, peer, plain, post
+from peer import PATIENCE_S, ask, body, chat, peer, plain, post
 from running import serve
 
 FAKE = """
@@ -24,15 +26,25 @@ api_key = "sk-upstream-key"
 
 
 async def test_idle_connections_close_at_once(gate):
-    async with peer(gate) as used, peer(gate) as guest, peer(gate) as fresh:
+    async with peer(gate) as used, peer(gate) as guest:
         await used.send(post(gate))
         await used.answer()
         await guest.send(plain(gate, "/livez"))
         await guest.answer()
         gate.door.drain()
-        for client in (used, guest, fresh):
+        for client in (used, guest):
             assert await client.rest() == b""
     await gate.door.empty.wait()
+
+
+async def test_whoever_has_connected_and_not_yet_asked_hears_503(gate):
+    async with peer(gate) as fresh:
+        await until(lambda: bool(gate.door.connections), PATIENCE_S)
+        gate.door.drain()
+        assert gate.door.empty.is_set(), "nobody waits for one who may never ask"
+        await fresh.send(post(gate))
+        answer = await fresh.answer()
+        assert (answer.status, answer.code, answer.closes) == (503, "draining", True)
 
 
 @pytest.mark.parametrize("form", ["front", "uvicorn"])
@@ -48,8 +60,24 @@ async def test_a_stream_under_way_ends_well_and_its_connection_closes(gate, fake
         rest = await client.rest()
         assert b"data: [DONE]\n\n" in rest
         assert b'"error"' not in rest
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await gate.door.empty.wait()
+
+
+async def test_whoever_comes_while_it_ends_is_answered_before_it_has(gate):
+    gate.door.drain()
+    assert gate.door.empty.is_set(), "nobody was there"
+    request = post(gate)
+    async with peer(gate) as late:
+        await late.send(request[:20])
+        await until(lambda: bool(gate.door.connections), PATIENCE_S)
+        gate.door.finish()
+        assert not gate.door.empty.is_set()
+        await late.send(request[20:])
+        answer = await late.answer()
+        assert (answer.status, answer.code, answer.closes) == (503, "draining", True)
+        async with asyncio.timeout(PATIENCE_S):
+            await gate.door.empty.wait()
 
 
 async def test_new_requests_are_told_to_go_elsewhere(gate, fake):
@@ -86,7 +114,7 @@ async def test_past_the_grace_a_stream_ends_with_one_error_event(gate, fake, for
         assert rest.count(b'"code":"draining"') == 1
         assert rest.endswith(b"0\r\n\r\n")
         assert b"[DONE]" not in rest
-    row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", 0.5)
+    row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", heavy.within(0.5))
     assert row.phase == "mid_stream"
     await gate.home.ledger.flushed()
     (written,) = await gate.home.ledger.recent(10)
@@ -96,12 +124,12 @@ async def test_past_the_grace_a_stream_ends_with_one_error_event(gate, fake, for
 async def test_past_the_grace_a_complete_answer_becomes_a_503(gate, fake):
     async with peer(gate) as client:
         await client.send(post(gate, body("up/fake+hang")))
-        await fake.journal.wait_for(lambda row: True, 5)
+        await fake.journal.wait_for(lambda row: True, PATIENCE_S)
         gate.door.drain()
         gate.door.stop()
         answer = await client.answer()
         assert (answer.status, answer.code, answer.closes) == (503, "draining", True)
-    await fake.journal.wait_for(lambda row: row.outcome == "client_left", 0.5)
+    await fake.journal.wait_for(lambda row: row.outcome == "client_left", heavy.within(0.5))
 
 
 async def test_an_idle_websocket_is_closed_and_a_busy_one_after_its_answer(gate, fake):
@@ -113,7 +141,7 @@ async def test_an_idle_websocket_is_closed_and_a_busy_one_after_its_answer(gate,
         heard = await busy.answer()
         assert heard[-1]["type"] == "done"
         assert await busy.closed() == 1012
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await gate.door.empty.wait()
 
 
@@ -130,6 +158,14 @@ async def test_past_the_grace_an_answer_over_a_websocket_ends_with_an_error(gate
 # --- In a process of its own ----------------------------------------------------------------------
 
 
+async def _is_ready(gate):
+    try:
+        answer = await ask(gate, plain(gate, "/readyz", "GET", "connection: close"))
+    except (OSError, asyncio.IncompleteReadError):
+        return False  # it has ended already
+    return answer.status == 200
+
+
 async def test_sigterm_lets_streams_finish_and_ends_with_0(tmp_path, fake):
     with serve(tmp_path, FAKE.format(url=fake.url)) as running:
         gate = Opened(port=running.port, key=running.key, door=None, home=None)
@@ -138,12 +174,10 @@ async def test_sigterm_lets_streams_finish_and_ends_with_0(tmp_path, fake):
             await client.head()
             await client.chunk()
             running.process.send_signal(signal.SIGTERM)
-            while (
-                await ask(gate, plain(gate, "/readyz", "GET", "connection: close"))
-            ).status == 200:
+            while await _is_ready(gate):
                 pass  # the signal has not arrived yet
             assert b"data: [DONE]\n\n" in await client.rest()
-        assert await asyncio.to_thread(running.process.wait, 20) == 0
+        assert await asyncio.to_thread(running.process.wait, PATIENCE_S) == 0
 
 
 async def test_past_the_grace_sigterm_still_says_so_and_ends_with_0(tmp_path, fake):
@@ -158,8 +192,8 @@ async def test_past_the_grace_sigterm_still_says_so_and_ends_with_0(tmp_path, fa
             rest = await client.rest()
         assert rest.count(b'"code":"draining"') == 1
         assert rest.endswith(b"0\r\n\r\n")
-        assert await asyncio.to_thread(running.process.wait, 20) == 0
-    row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", 2)
+        assert await asyncio.to_thread(running.process.wait, PATIENCE_S) == 0
+    row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", heavy.within(2))
     assert row.phase == "mid_stream"
 
 
@@ -168,6 +202,6 @@ async def test_the_last_answer_before_a_drain_is_in_the_ledger(tmp_path, fake):
         gate = Opened(port=running.port, key=running.key, door=None, home=None)
         assert (await chat(gate, "up/fake")).status == 200
         running.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(running.process.wait, 20) == 0
+        assert await asyncio.to_thread(running.process.wait, PATIENCE_S) == 0
         requests = [said for said in running.lines() if said.get("event") == "request"]
         assert [said["status"] for said in requests] == [200]

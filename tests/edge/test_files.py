@@ -1,18 +1,17 @@
 import asyncio
 import json
 
-import httpx2
 import pytest
 
 import openai_contract
-from api import api
+from api import api, web
 from gatemill.core.errors import LedgerUnavailable
 from gatemill.ledger.queries import literal
 from peer import ask, peer, plain
 
 FILES = literal("files", "SELECT count(*) AS rows FROM files")
 CHUNKS = literal("chunks", "SELECT count(*) AS rows FROM file_chunks")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 LINES = b'{"custom_id": "a"}\n'
 BOUND = "content-type: multipart/form-data; boundary=cut"
 
@@ -43,7 +42,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(gate):
-    async with httpx2.AsyncClient(base_url=gate.url, timeout=30) as client:
+    async with web(gate.url) as client:
         yield Desk(client, gate.key)
 
 
@@ -120,6 +119,20 @@ async def test_a_deleted_file_is_gone(gate, desk):
         answer = await desk(method, f"/{file['id']}{path}")
         assert refusal(answer) == (404, "not_found", "file_id")
     assert await rows(gate) == [0, 0]
+
+
+async def test_a_file_deleted_before_its_first_byte_is_gone(gate, desk, monkeypatch):
+    file = await desk.good()
+    files = gate.home.ledger.files
+    get = files.get
+
+    async def deleted_since(file_id, owner):
+        found = await get(file_id, owner)
+        await files.delete(file_id, owner)
+        return found
+
+    monkeypatch.setattr(files, "get", deleted_since)
+    assert refusal(await desk("GET", f"/{file['id']}/content"))[0] == 404
 
 
 async def test_a_deletion_that_broke_off_is_finished_by_the_next(gate, desk, monkeypatch):
@@ -228,7 +241,7 @@ async def test_a_caller_who_hangs_up_leaves_nothing(gate):
 
 async def test_a_file_may_be_larger_than_a_body(house, tmp_path):
     gate = await house("[limits]\nbody_bytes = 100000\n[files]\nbytes_max = 1000000\n")
-    async with httpx2.AsyncClient(base_url=gate.url, timeout=30) as client:
+    async with web(gate.url) as client:
         desk = Desk(client, gate.key)
         assert (await desk.good(b"x" * 1_000_000))["bytes"] == 1_000_000
         assert refusal(await desk.upload(b"x" * 1_000_001)) == (413, "request_too_large", "file")
@@ -245,7 +258,7 @@ async def test_a_file_may_be_larger_than_a_body(house, tmp_path):
 
 async def test_all_files_together_may_hold_so_much(house):
     gate = await house("[files]\nbytes_max_per_owner = 1000\n")
-    async with httpx2.AsyncClient(base_url=gate.url, timeout=30) as client:
+    async with web(gate.url) as client:
         desk = Desk(client, gate.key)
         await desk.good(b"x" * 600)
         assert refusal(await desk.upload(b"x" * 401)) == (413, "request_too_large", "file")

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import pytest
+import pytest_asyncio
 
-from peer import CHAT, ask, body, chat, peer, plain, post
+from house_for_tests import opened
+from peer import CHAT, PATIENCE_S, ask, body, chat, peer, plain, post
+
+ECHO = '[models.echo]\ntargets = ["echo/echo"]\n'
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def house(tmp_path):
+    """Opens one with other limits."""
+    async with AsyncExitStack() as stack:
+
+        async def start(more: str):
+            return await stack.enter_async_context(opened(tmp_path, ECHO + more))
+
+        yield start
+
+
+@pytest.fixture
+def gate(place):
+    return place[0]
 
 
 async def refused(gate, data: bytes) -> tuple[int, str]:
@@ -223,10 +246,8 @@ async def test_too_many_connections_are_refused_with_words(house):
 
 
 async def until_closed(gate) -> None:
-    async with peer(gate) as probe:
-        for _ in range(200):
-            if len(gate.door.connections) <= 1:
-                return
+    async with asyncio.timeout(PATIENCE_S), peer(gate) as probe:
+        while len(gate.door.connections) > 1:
             await probe.turn()
 
 

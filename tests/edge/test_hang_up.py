@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from peer import body, peer, plain, post
+import heavy
+from peer import PATIENCE_S, body, peer, plain, post
 
-AT_ONCE_S = 0.5
+AT_ONCE_S = heavy.within(0.5)
 
 
 async def left(fake, phase: str):
@@ -24,7 +25,7 @@ async def ledger(gate):
 
 
 async def until_settled(gate) -> None:
-    async with asyncio.timeout(5), peer(gate) as probe:
+    async with asyncio.timeout(PATIENCE_S), peer(gate) as probe:
         while gate.home.gateway.meter.in_flight:
             await probe.turn()
 
@@ -52,7 +53,7 @@ async def client(request, gate):
 @pytest.mark.parametrize("stream", [False, True])
 async def test_before_the_headers(client, gate, fake, stream):
     await client.send(post(gate, body("up/fake+hang", stream=stream)))
-    await fake.journal.wait_for(lambda row: True, 5)
+    await fake.journal.wait_for(lambda row: True, PATIENCE_S)
     client.reset()
     await left(fake, "before_headers")
     assert (await written(gate)).stream is stream
@@ -61,7 +62,7 @@ async def test_before_the_headers(client, gate, fake, stream):
 @pytest.mark.parametrize("stream", [False, True])
 async def test_before_the_first_byte(client, gate, fake, stream):
     await client.send(post(gate, body("up/fake+stall=30", stream=stream)))
-    await fake.journal.wait_for(lambda row: row.head_s is not None, 5)
+    await fake.journal.wait_for(lambda row: row.head_s is not None, PATIENCE_S)
     await client.turn()
     client.reset()
     await left(fake, "before_first_byte")
@@ -79,7 +80,7 @@ async def test_in_the_middle_of_a_stream(client, gate, fake):
 
 async def test_in_the_middle_of_a_complete_answer(client, gate, fake):
     await client.send(post(gate, body("up/fake+slow=30")))
-    await fake.journal.wait_for(lambda row: row.first_byte_s is not None, 5)
+    await fake.journal.wait_for(lambda row: row.first_byte_s is not None, PATIENCE_S)
     await client.turn()
     client.reset()
     await left(fake, "mid_stream")
@@ -108,7 +109,7 @@ async def test_in_a_translated_stream(client, gate, fake):
 async def test_with_requests_sent_ahead(gate, fake):
     async with peer(gate) as client:
         await client.send(post(gate, body("up/fake+hang")) + post(gate, body("up/fake")))
-        await fake.journal.wait_for(lambda row: True, 5)
+        await fake.journal.wait_for(lambda row: True, PATIENCE_S)
         await client.send(post(gate, body("up/fake")))
         client.reset()
         await left(fake, "before_headers")

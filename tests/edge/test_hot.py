@@ -7,13 +7,41 @@ import zlib
 
 import msgspec
 import pytest
+import pytest_asyncio
 
+from edge.conftest import CONFIG
+from gatemill.fake_provider import server as fake_provider
+from house_for_tests import opened
 from peer import CHAT, ask, body, chat, peer, plain, post
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HELLO = {"role": "user", "content": "Hello"}
 
 
-@pytest.fixture(params=["front", "uvicorn"])
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(tmp_path_factory):
+    """One house for all that only ask it, and the provider behind it."""
+    provider = await fake_provider.start("127.0.0.1", 0)
+    config = CONFIG.format(url=provider.url) + '[models.fake]\ntargets = ["up/fake"]\n'
+    async with opened(tmp_path_factory.mktemp("hot"), config) as running:
+        yield running, provider
+    await provider.stop()
+
+
+@pytest.fixture
+def gate(place):
+    return place[0]
+
+
+@pytest.fixture
+def fake(place):
+    """Its journal holds what the test itself asks."""
+    place[1].journal.clear()
+    return place[1]
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=["front", "uvicorn"])
 async def asked(request, gate):
     """Asks in one form or the other: own protocol, or ASGI."""
     async with peer(gate) as client:
@@ -154,10 +182,15 @@ async def test_a_broken_compressed_body_is_refused(gate, asked, data):
     assert (answer.status, answer.code) == (400, "invalid_json")
 
 
-async def test_a_gzip_bomb_is_refused(house):
-    gate = await house("[limits]\nbody_bytes = 1000000\n")
-    bomb = gzip.compress(b" " * 300_000_000, 9)
-    answer = await ask(gate, post(gate, bomb, content_encoding="gzip"))
+async def test_nothing_is_decoded_for_a_stranger(gate, asked):
+    answer = await asked(post(gate, b"not gzip", content_encoding="gzip", authorization="Bearer x"))
+    assert (answer.status, answer.code) == (401, "invalid_api_key")
+
+
+async def test_a_gzip_bomb_is_refused(tmp_path):
+    bomb = gzip.compress(b" " * 30_000_000, 1)
+    async with opened(tmp_path, "[limits]\nbody_bytes = 1000000\n") as small:
+        answer = await ask(small, post(small, bomb, content_encoding="gzip"))
     assert (answer.status, answer.code) == (413, "request_too_large")
 
 
@@ -219,8 +252,7 @@ async def test_the_provider_sees_the_field_that_we_have_checked(gate, fake, seco
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "stream", "n", "max_completion_tokens"])
-async def test_a_field_that_stands_twice_arrives_once(house, fake, name):
-    gate = await house('[models.fake]\ntargets = ["up/fake"]\n')
+async def test_a_field_that_stands_twice_arrives_once(gate, fake, name):
     low, high = ("false", "false") if name == "stream" else ("1", "2")
     data = body("fake")[:-1] + f',"{name}":{low},"{name}":{high}'.encode() + b"}"
     assert (await ask(gate, post(gate, data))).status == 200
@@ -229,8 +261,7 @@ async def test_a_field_that_stands_twice_arrives_once(house, fake, name):
     assert row.body[name] == msgspec.json.decode(high)
 
 
-async def test_unknown_fields_and_odd_white_space_pass_as_they_came(house, fake):
-    gate = await house('[models.fake]\ntargets = ["up/fake"]\n')
+async def test_unknown_fields_and_odd_white_space_pass_as_they_came(gate, fake):
     data = (
         b'{ "model": "fake",\n "x_vendor": {"a": [1, 2.50]},' + body()[len(b'{"model":"echo",') :]
     )
@@ -257,6 +288,11 @@ async def test_every_inference_path_answers_in_both_forms(gate, asked, path, dat
     answer = await asked(post(gate, data, path=path))
     assert answer.status == 200, answer.body
     assert answer.json
+
+
+@pytest.mark.parametrize("name", ["none", "a/b", "a%0Ab", "%0A", "%F0%9F%8C%BE"])
+async def test_a_model_that_is_not_there_is_404_whatever_its_name(gate, asked, name):
+    assert (await asked(plain(gate, f"/v1/models/{name}"))).status == 404
 
 
 async def test_an_unknown_model_is_not_found_without_naming_others(gate, asked):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import time
 
 import msgspec
 
+from gatemill.core.errors import LedgerUnavailable
+from gatemill.edge.server import _retain
 from openapi_examples import fetch
 from running import Running, serve
 
 ECHO = '[models.echo]\ntargets = ["echo/echo"]\n'
 MORE = ECHO + '[models.more]\ntargets = ["echo/echo"]\n'
+
+
+LOOK_S = 0.05  # a log tells nobody that it grows; to ask without a pause takes a processor
 
 
 def models(running: Running) -> set[str]:
@@ -29,6 +36,7 @@ def heard(running: Running, name: str, count: int = 1) -> list[dict[str, object]
     """The same, once there are `count`; it answers meanwhile."""
     while len(found := events(running, name)) < count:
         assert fetch(running.url + "/readyz", {}).status == 200
+        time.sleep(LOOK_S)
     return found
 
 
@@ -58,3 +66,21 @@ def test_a_watched_file_is_loaded_when_it_changes(tmp_path):
         new.replace(file)
         heard(running, "config_reloaded", 2)
         assert models(running) == {"echo"}
+
+
+async def test_a_database_that_is_away_for_a_moment_does_not_end_retention_for_good():
+    class Home:
+        asked = asyncio.Event()
+
+        async def retain(self):
+            self.asked.set()
+            raise LedgerUnavailable("The database cannot be reached.")
+
+    class Reloading:
+        home = Home()
+
+    task = asyncio.ensure_future(_retain(Reloading()))
+    await Reloading.home.asked.wait()
+    done, _ = await asyncio.wait((task,), timeout=0.05)
+    assert not done
+    task.cancel()

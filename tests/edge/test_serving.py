@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 import onnx_models
 from api import api
+from crowd import until
 from gatemill.local.manifest import digest
 from house_for_tests import opened
 
+PATIENCE_S = 60.0
 TASKS = ("embed", "classify", "rerank")
 
 
@@ -103,11 +103,10 @@ async def test_a_reload_takes_new_models_and_keeps_what_is_loaded(tmp_path, fold
         outcome = await home.shown.reloader.reload()
         assert outcome.outcome == "ok", outcome
         assert shelf._slots["kept"].runtime is kept
-        for _ in range(1000):
-            states = {one.name: one.state for one in shelf.states()}
-            if states == {"kept": "ready", "new": "ready"}:
-                break
-            await asyncio.sleep(0.005)
-        assert states == {"kept": "ready", "new": "ready"}
+
+        def states() -> dict[str, str]:
+            return {one.name: one.state for one in shelf.states()}
+
+        await until(lambda: states() == {"kept": "ready", "new": "ready"}, PATIENCE_S)
         gone = await ask("POST", "/v1/predict", {"model": "gone", "input": "x"})
         assert gone.status == 404

@@ -7,8 +7,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+import heavy
 from line import HELLO, line
-from peer import peer, plain
+from peer import PATIENCE_S, peer, plain
 
 
 def text(heard) -> str:
@@ -70,7 +71,9 @@ async def test_a_cancel_stops_the_provider_and_the_next_request_goes(gate, fake)
         await ours.hear()
         await ours.say({"type": "cancel"})
         assert (await ours.answer())[-1] == {"type": "cancelled"}
-        row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", 0.5)
+        row = await fake.journal.wait_for(
+            lambda row: row.outcome == "client_left", heavy.within(0.5)
+        )
         assert row.phase == "mid_stream"
         await ours.ask()
         assert (await ours.answer())[-1]["type"] == "done"
@@ -180,7 +183,9 @@ async def test_a_close_in_the_middle_of_an_answer_stops_the_provider(gate, fake)
         await ours.ask("up/fake+words=100+slow=0.1")
         await ours.hear()
         await ours.socket.close()
-        row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", 0.5)
+        row = await fake.journal.wait_for(
+            lambda row: row.outcome == "client_left", heavy.within(0.5)
+        )
     assert row.phase == "mid_stream"
     (written,) = await rows(gate)
     assert (written.status, written.error) == (499, "client_closed_request")
@@ -190,9 +195,11 @@ async def test_a_close_in_the_middle_of_an_answer_stops_the_provider(gate, fake)
 async def test_a_lost_connection_before_the_first_byte_stops_the_provider(gate, fake, model):
     async with line(gate) as ours:
         await ours.ask(model)
-        await fake.journal.wait_for(lambda row: True, 5)
+        await fake.journal.wait_for(lambda row: True, PATIENCE_S)
         ours.socket.transport.abort()
-        row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", 0.5)
+        row = await fake.journal.wait_for(
+            lambda row: row.outcome == "client_left", heavy.within(0.5)
+        )
     assert row.phase.startswith("before")
     (written,) = await rows(gate)
     assert written.error == "client_closed_request"
@@ -214,7 +221,7 @@ async def test_a_websocket_whose_peer_stops_reading_is_cut(house, fake):
     async with line(gate, max_queue=1) as ours:
         await ours.ask("up/fake+words=1000000")
         await ours.hear()
-        row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", 20)
+        row = await fake.journal.wait_for(lambda row: row.outcome == "client_left", PATIENCE_S)
     assert row.events_sent < 500_000
     assert gate.door.cut == 1
 

@@ -7,20 +7,29 @@ import time
 
 import msgspec
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from openai import OpenAI
 from standardwebhooks import Webhook
 
+import heavy
 import sink as sinks
 from house_for_tests import opened
+from sdks import openai_at
 from sink import HANG, Sink
 
-CONFIG = '[webhooks]\nprivate_addresses = ["127.0.0.0/8"]\nendpoints_max = 3\ndisable_after = 1\n'
+CONFIG = """
+[webhooks]
+private_addresses = ["127.0.0.0/8"]
+endpoints_max = 3
+disable_after = 1
+timeout_s = 60
+"""
+DELAY_S_MAX = heavy.within(1.0)  # a try hangs for longer
 PATH = "/v1/webhooks"
 JOB = {
     "kind": "chat.completion",
     "args": {"model": "echo", "messages": [{"role": "user", "content": "hi"}]},
 }
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -101,28 +110,28 @@ async def test_pages_follow_each_other(ask, sink):
     assert "3 endpoints" in fourth.json["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({}, "url"),
-        ({"url": 5}, "url"),
-        ({"url": "http://10.0.0.1/"}, "url"),
-        ({"url": "http://169.254.169.254/latest"}, "url"),
-        ({"url": "https://user:pw@example.com/"}, "url"),
-        ({"url": "ftp://example.com/"}, "url"),
-        ({"url": "https://example.com/", "events": ["job.done"]}, "events"),
-        ({"url": "https://example.com/", "events": []}, "events"),
-        ({"url": "https://example.com/", "events": "*"}, "events"),
-        ({"url": "https://example.com/", "description": "x" * 201}, "description"),
-        ({"url": "https://example.com/", "secret": "whsec_x"}, "secret"),
-        (b"{", None),
-    ],
-)
-async def test_what_no_endpoint_can_be_is_refused_by_name_and_leaves_nothing(ask, body, param):
-    answer = await ask("POST", PATH, body)
-    assert answer.status == 400
-    assert answer.json["error"]["param"] == param
-    assert "10.0" not in answer.json["error"]["message"]
+NO_ENDPOINTS = [
+    ({}, "url"),
+    ({"url": 5}, "url"),
+    ({"url": "http://10.0.0.1/"}, "url"),
+    ({"url": "http://169.254.169.254/latest"}, "url"),
+    ({"url": "https://user:pw@example.com/"}, "url"),
+    ({"url": "ftp://example.com/"}, "url"),
+    ({"url": "https://example.com/", "events": ["job.done"]}, "events"),
+    ({"url": "https://example.com/", "events": []}, "events"),
+    ({"url": "https://example.com/", "events": "*"}, "events"),
+    ({"url": "https://example.com/", "description": "x" * 201}, "description"),
+    ({"url": "https://example.com/", "secret": "whsec_x"}, "secret"),
+    (b"{", None),
+]
+
+
+async def test_what_no_endpoint_can_be_is_refused_by_name_and_leaves_nothing(ask):
+    for body, param in NO_ENDPOINTS:
+        answer = await ask("POST", PATH, body)
+        assert answer.status == 400, body
+        assert answer.json["error"]["param"] == param
+        assert "10.0" not in answer.json["error"]["message"]
     assert (await ask("GET", PATH)).json["data"] == []
 
 
@@ -208,7 +217,7 @@ async def test_a_job_is_told_to_the_endpoint_and_to_its_callback(ask, sink):
 
 async def test_a_background_response_is_told_in_openais_words(ask, gate, sink):
     one = await made(ask, sink)
-    client = AsyncOpenAI(base_url=f"{gate.url}/v1", api_key=gate.key)
+    client = openai_at(gate.url, gate.key)
     response = await client.responses.create(model="echo", input="hi", background=True)
     (seen,) = await sink.saw(1)
     await client.close()
@@ -219,7 +228,7 @@ async def test_a_background_response_is_told_in_openais_words(ask, gate, sink):
     assert found["subject"] == response.id
 
 
-async def test_a_hanging_endpoint_delays_others_by_less_than_a_second(ask, sink):
+async def test_a_hanging_endpoint_delays_no_other(ask, sink):
     await made(ask, sink, events=["job.*"])
     sink.by_default = HANG
     for _ in range(3):
@@ -229,7 +238,7 @@ async def test_a_hanging_endpoint_delays_others_by_less_than_a_second(ask, sink)
         asked_s = asyncio.get_running_loop().time()
         await submitted(ask, callback_url=quick.url)
         (seen,) = await quick.saw(1)
-    assert seen.at_s - asked_s < 1.0
+    assert seen.at_s - asked_s < DELAY_S_MAX
     assert len(sink.seen) == 4
 
 
@@ -359,9 +368,9 @@ async def test_what_is_on_its_way_is_not_sent_again(ask, sink):
     assert answer.status == 409
 
 
-@pytest.mark.parametrize("query", ["state=done", "limit=0", "limit=1001", "page=2", "job=a&job=b"])
-async def test_a_question_that_is_none_is_refused(ask, query):
-    assert (await ask("GET", f"{PATH}/deliveries?{query}")).status == 400
+async def test_a_question_that_is_none_is_refused(ask):
+    for query in ("state=done", "limit=0", "limit=1001", "page=2", "job=a&job=b"):
+        assert (await ask("GET", f"{PATH}/deliveries?{query}")).status == 400, query
 
 
 async def test_no_secret_is_in_the_log(ask, gate, sink, tmp_path):

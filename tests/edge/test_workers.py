@@ -6,16 +6,17 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
-import textwrap
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
 
 import redis_service
 from cli_run import process
-from gatemill.edge.workers import QUICK_DEATHS_MAX, bound
+from gatemill.edge.workers import bound
 from house_for_tests import Opened
 from openapi_examples import fetch
 from peer import ask, body, peer, plain, post
@@ -24,7 +25,10 @@ from running import serve
 ECHO = '[models.echo]\ntargets = ["echo/echo"]\n'
 MORE = ECHO + '[models.more]\ntargets = ["echo/echo"]\n'
 UP = '[providers.up]\nkind = "openai"\nbase_url = "{url}/v1"\napi_key = "sk-upstream-key"\n'
-REPLACED_S_MAX = 2.0
+# 2 s are promised, which tests/chaos/test_killed_worker.py asserts at length; this machine may be busy.
+REPLACED_S_MAX = 60.0
+LOOK_S = 0.05  # a log tells nobody that it grows; to ask without a pause takes a processor
+SPREAD_MIN, SPREAD_ASKED_MAX = 12, 500
 
 
 @pytest.fixture
@@ -40,6 +44,7 @@ def _events(running, name):
 def _heard(running, name, count=1):
     while len(found := _events(running, name)) < count:
         assert fetch(running.url + "/livez", {}).status == 200
+        time.sleep(LOOK_S)
     return found
 
 
@@ -57,45 +62,77 @@ async def _who(gate, times=40):
 # --- Real processes -------------------------------------------------------------------------------
 
 
-async def test_two_processes_share_the_requests(tmp_path, counters):
-    with serve(tmp_path, ECHO, **counters) as running:
+async def test_two_processes_share_the_requests_and_a_reload_reaches_both(tmp_path, counters):
+    with serve(tmp_path, ECHO + "[server]\nadmin_port = 0\n", **counters) as running:
         _heard(running, "workers_ready")
-        who = await _who(_gate(running), 60)
-        assert len(set(who)) == 2
-        if sys.platform == "linux":  # the kernel spreads them
-            assert min(who.count(one) for one in set(who)) >= 12
-        assert {line["worker"] for line in _events(running, "ready")} == {1, 2}
-        assert running.key
+        gate = _gate(running)
+        who: Counter[str] = Counter()
+        while len(who) < 2 or min(who.values()) < SPREAD_MIN:  # the kernel spreads them
+            who.update(await _who(gate, 1))
+            assert who.total() < SPREAD_ASKED_MAX, who
+        assert len(who) == 2
+        ready = _events(running, "ready")
+        assert {line["worker"] for line in ready} == {1, 2}
+        (admin_url,) = {line["admin"] for line in ready}
+        admin = Opened(int(admin_url.rpartition(":")[2]), running.key, door=None, home=None)
+        for _ in range(12):  # each of the two has both ports
+            assert (await ask(admin, plain(admin, "/api/v1/keys"))).status == 200
+            assert (await ask(gate, plain(gate, "/api/v1/keys"))).status == 404
+            assert (await ask(admin, post(admin, body("echo")))).status == 404
+        _reload(running, tmp_path / "gatemill.toml", admin_url)
     assert running.process.returncode == 0
     assert len(_events(running, "stopped")) == 2
 
 
-async def test_the_death_of_one_hurts_only_its_own_requests(tmp_path, counters, fake):
-    with serve(tmp_path, UP.format(url=fake.url), **counters) as running:
+def _reload(running, file, admin_url):
+    """Another configuration through one of them is that of both; so is one by signal."""
+    before = file.read_text()
+    file.write_text(before + '[models.more]\ntargets = ["echo/echo"]\n')
+    headers = {"authorization": f"Bearer {running.key}"}
+    answer = fetch(admin_url + "/api/v1/config/reload", headers, b"")
+    assert msgspec.json.decode(answer.body)["workers"] == 2
+    lines = _heard(running, "config_reloaded", 2)
+    assert {line["worker"] for line in lines} == {1, 2}
+    kept = fetch(admin_url + "/api/v1/config/versions", headers)
+    assert [one["number"] for one in msgspec.json.decode(kept.body)["data"]] == [2, 1]
+    file.write_text(before)
+    running.process.send_signal(signal.SIGHUP)
+    assert len({line["config"] for line in _heard(running, "config_reloaded", 4)}) == 2
+
+
+async def test_the_death_of_one_hurts_only_its_own_requests(tmp_path, counters, held):
+    with serve(tmp_path, UP.format(url=held.url), **counters) as running:
         _heard(running, "workers_ready")
         gate = _gate(running)
         pids = {line["worker"]: line["worker_pid"] for line in _events(running, "worker_started")}
-        streams = []
-        for _ in range(12):
-            client = peer(gate)
-            streams.append((client, await client.__aenter__()))
-        for _, client in streams:
-            await client.send(post(gate, body("up/fake+words=6+slow=0.1", stream=True)))
-        for _, client in streams:
-            await client.head()
-        os.kill(pids[1], signal.SIGKILL)
-        answers = [await ask(gate, plain(gate, "/livez")) for _ in range(20)]
-        assert {answer.status for answer in answers} == {200}
-        whole = [await _is_whole(client) for _, client in streams]
-        for context, _ in streams:
-            await context.__aexit__(None, None, None)
-        assert 0 < whole.count(True) < 12
+        async with AsyncExitStack() as stack:
+            streams = await _streams(gate, stack)
+            os.kill(pids[1], signal.SIGKILL)
+            answers = [await ask(gate, plain(gate, "/livez")) for _ in range(20)]
+            assert {answer.status for answer in answers} == {200}
+            held.release()
+            ends = [(process, await _is_whole(client)) for process, client in streams]
+        # One process answers all of its own, the other none.
+        assert sorted(is_whole for _, is_whole in set(ends)) == [False, True]
         (died,) = _heard(running, "worker_died")
         assert (died["worker"], died["exit_code"]) == (1, -9)
         ready = _heard(running, "ready", 3)
         assert ready[-1]["ts"] - died["ts"] < REPLACED_S_MAX
         assert ready[-1]["worker"] == 1
         assert len(set(await _who(gate))) == 2
+
+
+async def _streams(gate, stack):
+    """Streams under way, at least two of each of two processes, by the process that answers."""
+    found, counts = [], Counter()
+    while len(counts) < 2 or min(counts.values()) < 2:
+        assert len(found) < 60
+        client = await stack.enter_async_context(peer(gate))
+        await client.send(post(gate, body("up/m", stream=True)))
+        process = (await client.head()).headers["x-request-id"][15:27]
+        found.append((process, client))
+        counts[process] += 1
+    return found
 
 
 async def _is_whole(client):
@@ -106,23 +143,6 @@ async def _is_whole(client):
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
     return b"data: [DONE]" in got
-
-
-async def test_a_reload_through_one_reaches_all(tmp_path, counters):
-    file = tmp_path / "gatemill.toml"
-    with serve(tmp_path, ECHO, **counters) as running:
-        _heard(running, "workers_ready")
-        file.write_text(MORE)
-        headers = {"authorization": f"Bearer {running.key}"}
-        answer = fetch(running.url + "/api/v1/config/reload", headers, b"")
-        assert msgspec.json.decode(answer.body)["workers"] == 2
-        lines = _heard(running, "config_reloaded", 2)
-        assert {line["worker"] for line in lines} == {1, 2}
-        kept = fetch(running.url + "/api/v1/config/versions", headers)
-        assert [one["number"] for one in msgspec.json.decode(kept.body)["data"]] == [2, 1]
-        file.write_text(ECHO)
-        running.process.send_signal(signal.SIGHUP)
-        assert len({line["config"] for line in _heard(running, "config_reloaded", 4)}) == 2
 
 
 async def test_one_that_joins_while_the_file_is_broken_runs_what_the_others_run(tmp_path, counters):
@@ -199,98 +219,3 @@ def test_every_address_of_a_name_is_bound():
         for seat in seats:
             for one in seat:
                 one.close()
-
-
-# --- What the supervisor decides ------------------------------------------------------------------
-
-SUPERVISED = """
-import os, signal, sys
-import msgspec
-from gatemill.core.errors import StartRefused
-from gatemill.edge.workers import Supervisor, bound
-
-class Hasty:
-    "A clock that a look moves on, so that no pause takes long."
-    now_s = 0.0
-    def monotonic_s(self):
-        self.now_s += {step_s}
-        return self.now_s
-
-def say(event, **fields):
-    sys.stdout.write(msgspec.json.encode({{"event": event, **fields}}).decode() + "\\n")
-    sys.stdout.flush()
-
-def work(seat, replaces):
-{work}
-
-try:
-    code = Supervisor(bound("127.0.0.1", 0, 2), work, say, Hasty(), 1.0).run()
-except StartRefused as refusal:
-    say("refused", words=refusal.message)
-    code = 1
-raise SystemExit(code)
-"""
-
-
-def _supervised(work, step_s=0.2):
-    """What a supervisor says of workers that do this, and how it ended."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            SUPERVISED.format(work=textwrap.indent(work, "    "), step_s=step_s),
-        ],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    lines = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
-    return lines, done.returncode, done.stderr
-
-
-def test_a_first_worker_that_fails_ends_it_all_with_its_words():
-    lines, code, _ = _supervised('seat.say("failed", "no\\nroom")\nreturn 3')
-    assert code == 1
-    assert lines[-1] == {"event": "refused", "words": "no room"}
-    assert [line["worker"] for line in lines if line["event"] == "worker_started"] == [1]
-
-
-def test_a_worker_that_dies_at_once_again_and_again_is_given_up():
-    work = """
-seat.say("ready")
-if seat.number == 1:
-    signal.pause()
-seat.say("failed", "the disk is full")
-return 7
-"""
-    lines, code, _ = _supervised(work)
-    assert code == 1
-    died = [line for line in lines if line["event"] == "worker_died"]
-    assert [line["worker"] for line in died] == [2] * QUICK_DEATHS_MAX
-    assert died[0]["words"] == "the disk is full"
-    assert lines[-1]["words"] == (
-        f"worker 2 ended with exit code 7, {QUICK_DEATHS_MAX} times in a row: the disk is full"
-    )
-
-
-def test_a_fault_in_a_worker_is_shown_and_one_that_is_killed_is_called_so():
-    lines, code, errors = _supervised('raise ValueError("a bug")')
-    assert code == 1
-    assert b"ValueError: a bug" in errors
-    assert lines[-1]["words"] == "worker 1 ended with exit code 1"
-    lines, code, _ = _supervised("signal.raise_signal(signal.SIGKILL)")
-    assert lines[-1]["words"] == "worker 1 was killed by signal 9"
-
-
-def test_a_worker_that_does_not_end_is_killed_when_patience_is_over():
-    work = """
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-seat.say("ready")
-if seat.number == 2:
-    os.kill(os.getppid(), signal.SIGTERM)
-while True:
-    signal.pause()
-"""
-    lines, code, _ = _supervised(work, step_s=4.0)
-    assert code == 1
-    assert "worker_died" not in [line["event"] for line in lines]

@@ -1,6 +1,6 @@
-"""All routes: FastAPI for everything but the way of a hot request.
+"""All routes: Starlette for everything but the way of a hot request.
 
-Rule: every route says who may call it; a failure leaves in the format of its path.
+Rule: edge/access.py says who may call which; a failure leaves in the format of its path.
 """
 
 from __future__ import annotations
@@ -10,57 +10,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from fastapi import Request, WebSocket
-from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match, Route
+from starlette.websockets import WebSocket
 
+from gatemill import describe
 from gatemill.core.errors import (
+    ClientGone,
     GatemillError,
     InternalError,
     MethodNotAllowed,
     NotFound,
-    PermissionDenied,
 )
 from gatemill.core.version import VERSION
 from gatemill.edge import (
+    access,
     admin,
     batches,
     config_routes,
-    describe,
     experiments,
-    failures,
     features,
     files,
     hot,
     jobs,
     knowledge,
     models,
+    pages,
     recordings,
     registry,
     serving,
+    sides,
     socket,
     webhooks,
 )
 from gatemill.edge.application import Application
-from gatemill.edge.arrival import bearer
 from gatemill.edge.asgi import HotResponse
-from gatemill.gateway.identify import identify
+from gatemill.edge.signin import routes
 from gatemill.observe import metrics
+from gatemill.wire import failures
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from fastapi import FastAPI
-
-    from gatemill.core.call import Key
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 _encode = msgspec.json.Encoder().encode
 
 
-def build(shown: Shown, *, with_docs: bool) -> FastAPI:
+def build(shown: Shown, *, with_docs: bool) -> Application:
     """The application. Failures, hot routes, models, health, metrics, documentation."""
-    app = Application("Gatemill", VERSION, describe.INTRODUCTION)
+    app = Application(shown)
     _add_failures(app, shown)
     _add_hot(app, shown)
     for room in (serving, registry, experiments, features, recordings, knowledge):
@@ -73,26 +75,16 @@ def build(shown: Shown, *, with_docs: bool) -> FastAPI:
     files.add(app, shown)
     batches.add(app, shown)
     webhooks.add(app, shown)
+    routes.add(app, shown)
+    pages.add(app, shown)
     if with_docs:
         _add_docs(app)
 
-    @app.websocket("/v1/chat/stream")
     async def chat_stream(websocket: WebSocket) -> None:
-        await socket.chat(shown.door, websocket)
+        await socket.chat(shown, websocket)
 
+    app.add_websocket("/v1/chat/stream", chat_stream)
     return app
-
-
-def caller_key(shown: Shown, request: Request) -> Key:
-    """The key of a request to a control route. Raises InvalidApiKey."""
-    headers = request.headers
-    secret = bearer(headers.get("authorization", "").encode("latin-1"))
-    gateway = shown.door.gateway
-    return identify(
-        gateway.keys,
-        secret or headers.get("x-api-key", "").encode("latin-1"),
-        gateway.clock.unix_s(),
-    )
 
 
 def json_response(value: Any, request_id: str = "", status: int = 200) -> Response:
@@ -101,7 +93,7 @@ def json_response(value: Any, request_id: str = "", status: int = 200) -> Respon
     return Response(_encode(value), status, headers, "application/json")
 
 
-def _add_hot(app: FastAPI, shown: Shown) -> None:
+def _add_hot(app: Application, shown: Shown) -> None:
     def handler(operation: str) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
             return HotResponse(shown.door, operation)
@@ -119,21 +111,27 @@ def _add_hot(app: FastAPI, shown: Shown) -> None:
             )
         else:
             # Another way to a described route.
-            app.add_api_route(path, handler(operation), methods=["POST"], include_in_schema=False)
+            app.add_api_route(
+                path,
+                handler(operation),
+                methods=["POST"],
+                include_in_schema=False,
+                **describe.route(operation),
+            )
 
 
-def _add_models(app: FastAPI, shown: Shown) -> None:
+def _add_models(app: Application, shown: Shown) -> None:
     def is_anthropic(request: Request) -> bool:
         return "anthropic-version" in request.headers
 
     async def list_models(request: Request) -> Response:
-        key = caller_key(shown, request)
+        key = access.key_of(request)
         routes = shown.door.gateway.routes
         anthropic = is_anthropic(request)
         return json_response(models.listing(routes, key, anthropic=anthropic), _new_id(shown))
 
     async def get_model(request: Request, model: str) -> Response:
-        key = caller_key(shown, request)
+        key = access.key_of(request)
         routes = shown.door.gateway.routes
         anthropic = is_anthropic(request)
         known = registry.known(shown, key, model)
@@ -143,7 +141,7 @@ def _add_models(app: FastAPI, shown: Shown) -> None:
     for prefix in ("/v1", ""):
         for path, handler, name in (
             ("/models", list_models, "models"),
-            ("/models/{model:path}", get_model, "model"),
+            ("/models/{model:rest}", get_model, "model"),
         ):
             app.add_api_route(
                 prefix + path,
@@ -154,14 +152,15 @@ def _add_models(app: FastAPI, shown: Shown) -> None:
             )
 
 
-def _add_health(app: FastAPI, shown: Shown) -> None:
+def _add_health(app: Application, shown: Shown) -> None:
     async def live() -> Response:
         return json_response({"status": "ok"})
 
     async def ready(request: Request) -> Response:
         checks = {
             "ledger": "ok" if shown.healthy() else "failing",
-            "accepting": "draining" if shown.door.draining else "ok",
+            "accepting": "draining" if shown.door.leaving else "ok",
+            "models": "loading" if shown.loading() else "ok",
         }
         good = all(value == "ok" for value in checks.values())
         answer: dict[str, Any] = {"status": "ok" if good else "unavailable"}
@@ -169,29 +168,30 @@ def _add_health(app: FastAPI, shown: Shown) -> None:
             answer["checks"] = checks
         return json_response(answer, status=200 if good else 503)
 
-    async def measure(request: Request) -> Response:
-        if not shown.open_metrics and not caller_key(shown, request).admin:
-            raise PermissionDenied("Metrics need an admin key on a public address.")
+    async def measure() -> Response:
         gateway = shown.door.gateway
         await gateway.meter.refresh()
-        page = metrics.page(gateway.meter, VERSION, gateway.version)
+        meter = gateway.meter if shown.board is None else shown.board.together()
+        page = metrics.page(meter, VERSION, gateway.version)
         return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     app.add_api_route("/livez", live, methods=["GET"], **describe.route("livez"))
     app.add_api_route("/readyz", ready, methods=["GET"], **describe.route("readyz"))
     for path in ("/health", "/healthz"):
-        app.add_api_route(path, ready, methods=["GET"], include_in_schema=False)
+        app.add_api_route(
+            path, ready, methods=["GET"], include_in_schema=False, **describe.route("readyz")
+        )
     app.add_api_route("/metrics", measure, methods=["GET"], **describe.route("metrics"))
 
 
-def _add_docs(app: FastAPI) -> None:
+def _add_docs(app: Application) -> None:
     @cache
     def describing() -> Any:
-        return import_module("gatemill.edge.describe.document")
+        return import_module("gatemill.describe.document")
 
     @cache
     def document() -> dict[str, Any]:
-        found: dict[str, Any] = describing().complete(app.openapi())
+        found: dict[str, Any] = describing().complete(app.told, access.scopes_of)
         return found
 
     @cache
@@ -205,8 +205,10 @@ def _add_docs(app: FastAPI) -> None:
         policy = {"content-security-policy": describing().POLICY}
         return HTMLResponse(page(), headers=policy)
 
-    app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
-    app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False)
+    for path, handler, name in (("/openapi.json", openapi, "openapi"), ("/docs", docs, "docs")):
+        app.add_api_route(
+            path, handler, methods=["GET"], include_in_schema=False, **describe.route(name)
+        )
 
 
 def _new_id(shown: Shown) -> str:
@@ -214,7 +216,7 @@ def _new_id(shown: Shown) -> str:
     return gateway.new_id(gateway.clock.unix_s())
 
 
-def _add_failures(app: FastAPI, shown: Shown) -> None:
+def _add_failures(app: Application, shown: Shown) -> None:
     def answer(request: Request, error: GatemillError, kept: dict[str, str]) -> Response:
         path = request.scope["path"]
         family = "problem" if path.startswith("/api/") else "openai"
@@ -239,15 +241,32 @@ def _add_failures(app: FastAPI, shown: Shown) -> None:
 
     async def theirs(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        kept = dict(error.headers or {})
-        if error.status_code == 405:
-            allowed = kept.get("Allow", kept.get("allow", "another method"))
-            return answer(request, MethodNotAllowed(f"Use {allowed} on this path."), kept)
-        return answer(request, NotFound("There is no such path. GET /docs lists all."), kept)
+        if error.status_code == 405 and (allowed := _methods(app, request)):
+            failure = MethodNotAllowed(f"Use {allowed} on this path.")
+            return answer(request, failure, {"allow": allowed})
+        return answer(request, NotFound("There is no such path. GET /docs lists all."), {})
+
+    async def gone(request: Request, error: Exception) -> Response:
+        return answer(request, ClientGone("The caller hung up."), {})
 
     async def unexpected(request: Request, error: Exception) -> Response:
         return answer(request, InternalError("This is our fault, not yours. See the log."), {})
 
     app.add_exception_handler(GatemillError, ours)
     app.add_exception_handler(HTTPException, theirs)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)
+
+
+def _methods(app: Application, request: Request) -> str:
+    """Every method that some route answers here on the request's path; "" is none.
+
+    Those of the first one are not all, and those of another listener's side do not exist.
+    """
+    found: set[str] = set()
+    for route in app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            for method in route.methods or ():
+                if sides.serves(request.scope, app.accesses[method, route.path].plane):
+                    found.add(method)
+    return ", ".join(sorted(found))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import zlib
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import httptools
 
@@ -17,10 +20,17 @@ from gatemill.core.errors import (
 )
 from gatemill.gateway.parts import Caller
 
+if TYPE_CHECKING:
+    from gatemill.edge.door import Limits
+
 _ID = re.compile(rb"[\w-]{1,64}")
 _NAME = re.compile(rb"[\x21-\x7e]{1,200}")  # of an end user or a conversation
 _BETA = re.compile(rb"[\w.,; -]{1,512}")
 _UPGRADE = re.compile(rb"^upgrade(?=[ \t]*:)", re.IGNORECASE | re.MULTILINE)
+_HOST = re.compile(rb"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
+_HOST_BYTES_MAX = 300  # a name has at most 253; what is longer matches nothing when it is cut
+_PORT_MAX = 65_535
+_INFLATE_HERE_BYTES_MAX = 4 << 10  # of a compressed body: at most 4 MB decoded, 5 ms
 _TIMEOUT_S_MAX = 86_400.0
 
 
@@ -37,9 +47,10 @@ class Arrival:
         "cache_control",
         "callback_url",
         "client_id",
+        "content_type",
         "conversation",
         "encoding",
-        "expects",
+        "expect",
         "header_bytes",
         "header_count",
         "http10",
@@ -55,6 +66,8 @@ class Arrival:
         "secret",
         "started_s",
         "timeout",
+        "traceparent",
+        "transfer",
         "upgrade",
         "user",
     )
@@ -67,52 +80,96 @@ class Arrival:
         self.body_bytes = 0
         self.body_bytes_max = 0  # set by `bound`
         self.length = -1  # content-length; -1 when the body is chunked or absent
-        self.expects = False
         self.http10 = False
         self.keeps = False  # the connection may go on after the answer
         self.authorization = self.secret = self.client_id = self.encoding = b""
         self.beta = self.retries = self.timeout = self.upgrade = b""
         self.user = self.conversation = self.cache_control = self.idempotency_key = b""
-        self.prefer = self.callback_url = self.priority = self.record = b""
+        self.prefer = self.callback_url = self.priority = self.record = self.traceparent = b""
+        self.content_type = self.expect = self.transfer = (
+            b""  # read by others; kept so that there is one of each
+        )
         self.refusal: GatemillError | None = None  # first reason to say no; known at the end
         self._host: bytes | None = None
         self._parts: list[bytes] = []
+
+    def target(self, piece: bytes) -> None:
+        """Take a piece of the request target. The head as a whole bounds it."""
+        self.header_bytes += len(piece)
+        self.path += piece
 
     def header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
         self.header_bytes += len(name) + len(value) + 4
         self.header_count += 1
         name = name.lower()
-        if name == b"host":
+        if name in _ATTRIBUTES:
+            attribute = _ATTRIBUTES[name]
+            if before := getattr(self, attribute):
+                if name not in _LISTS:
+                    # Two readers may believe different ones: a proxy the first, we the last.
+                    self.refuse(HeaderInvalid(f"{name.decode()} was sent twice. Send it once."))
+                value = b"%b, %b" % (before, value)
+            setattr(self, attribute, value)
+        elif name == b"host":
             if self._host is not None:
                 self.refuse(HeaderInvalid("Two Host headers were sent. Send one."))
             self._host = value
-        elif name == b"authorization":
-            self.authorization = value
-        elif name == b"x-api-key":
-            self.secret = value
         elif name == b"content-length":
             self.length = int(value)  # the parser has checked it
-        elif name in _ATTRIBUTES:
-            setattr(self, _ATTRIBUTES[name], value)
-        elif name == b"expect":
-            self.expects = value.lower() == b"100-continue"
 
-    def check_host(self, hosts: frozenset[str] | None) -> None:
-        """Refuses a host that is not among `hosts`; None serves any."""
-        if hosts is not None and self._hostname() not in hosts:
+    def check_head(self, version: str, method: bytes, hosts: frozenset[str] | None) -> None:
+        """Refuses what no honest client of HTTP/1.1 sends. `hosts` are the names served, None for any."""
+        self.http10 = version == "1.0"
+        if version not in _VERSIONS or method == b"CONNECT":
+            self.refuse(HeaderInvalid("Speak HTTP/1.1, and not as to a proxy."))
+        # A coding of transfer is a matter of 1.1; in 1.0 a proxy may not know where the body ends.
+        if self.transfer and (self.transfer.lower() != b"chunked" or self.http10):
+            self.refuse(HeaderInvalid("Transfer-Encoding must be chunked, or absent."))
+        if self.upgrade.lower() == b"websocket" and (self.transfer or self.length > 0):
+            self.refuse(HeaderInvalid("A request for a WebSocket has no body."))
+        if self.expect and self.expect.lower() != b"100-continue":
+            self.refuse(HeaderInvalid("Expect must be 100-continue, or absent."))
+        if self.encoding and self.encoding.lower() not in _CODINGS:
+            self.refuse(_unsupported())
+        self._check_host(hosts)
+
+    def check_start(self, raw: bytes, method: bytes, limits: Limits) -> None:
+        """Refuses what the parser lets pass; `raw` begins with the head."""
+        # It takes other protocols of this form, two blanks for one, and any number before a value.
+        line = b"%b %b HTTP/1.%b\r\n" % (method, self.path, b"0" if self.http10 else b"1")
+        if not raw.lstrip(b"\r\n").startswith(line):
+            self.refuse(HeaderInvalid("The request is not valid HTTP/1.1."))
+        if len(raw) > limits.header_bytes and raw.find(b"\r\n\r\n") > limits.header_bytes:
+            self.refuse(limits.headers_too_large())
+
+    def check_target(self) -> None:
+        """Refuses a request target that is not a path of this host: uvicorn has no words for it."""
+        target = self.path
+        if target.startswith(b"/") and b"#" not in target and target.isascii():
+            return
+        try:
+            url = httptools.parse_url(target)
+        except httptools.HttpParserInvalidURLError:
+            url = None
+        # The whole URL stands there when the client takes us for a proxy; then it names the host, too.
+        if (
+            url is None
+            or not (url.path and url.host and target.isascii())
+            or b"#" in target
+            or target.lower().partition(b"/")[0] not in (b"http:", b"https:")
+            or target.split(b"/", 3)[2].lower() != (self._host or b"").lower()
+        ):
+            self.refuse(HeaderInvalid("The request target must be a path, such as /v1/models."))
+
+    def _check_host(self, hosts: frozenset[str] | None) -> None:
+        name = hostname(self._host[:_HOST_BYTES_MAX]) if self._host else ""
+        if hosts is not None and name not in hosts:
             self.refuse(
                 HostRefused("This Host is not served here. Add it to server.allowed_hosts.")
             )
-
-    def check_target(self) -> None:
-        """Refuses a request target without a path, which uvicorn has no words for."""
-        try:
-            path = httptools.parse_url(self.path).path
-        except httptools.HttpParserInvalidURLError:
-            path = None
-        if not path or not path.isascii():
-            self.refuse(HeaderInvalid("The request target must be a path, such as /v1/models."))
+        elif not name and (self._host or not self.http10):
+            self.refuse(HeaderInvalid("Host must be one name or address, with a port or without."))
 
     def bound(self, body_bytes_max: int) -> None:
         """The body may be so long; one that says it is longer is refused."""
@@ -140,15 +197,23 @@ class Arrival:
             self.refusal = error
             self._parts.clear()
 
-    def body(self, body_bytes_max: int) -> bytes:
-        """The whole body, decoded. Raises UnsupportedEncoding, RequestTooLarge, InvalidJson."""
+    async def body(self, body_bytes_max: int) -> bytes:
+        """The whole body, decoded; one that takes long to decode is decoded in a thread.
+
+        Raises UnsupportedEncoding, RequestTooLarge, InvalidJson.
+        """
         parts = self._parts
         data = parts[0] if len(parts) == 1 else b"".join(parts)
-        return inflated(data, self.encoding, body_bytes_max) if self.encoding else data
+        if not self.encoding:
+            return data
+        if len(data) <= _INFLATE_HERE_BYTES_MAX:
+            return inflated(data, self.encoding, body_bytes_max)
+        return await asyncio.to_thread(inflated, data, self.encoding, body_bytes_max)
 
     def caller(self) -> Caller:
         """What the gateway needs to know of the sender."""
-        caller = Caller(secret=bearer(self.authorization) or self.secret, started_s=self.started_s)
+        secret = bearer(self.authorization) or self.secret
+        caller = Caller(secret, self.started_s, path=self.path, traceparent=self.traceparent)
         if self.client_id and _ID.fullmatch(self.client_id):
             caller.client_request_id = self.client_id.decode()
         if self.retries.isdigit():
@@ -169,14 +234,17 @@ class Arrival:
             caller.is_recorded = False
         return caller
 
-    def _hostname(self) -> str:
-        host = (self._host or b"").decode("latin-1").lower()
-        if host.startswith("["):
-            return host.partition("]")[0] + "]"
-        return host.partition(":")[0]
 
-
+_VERSIONS = ("1.1", "1.0")
+# Several lines are one list; two contexts of a trace are none, and not worth a refusal.
+_LISTS = (b"cache-control", b"prefer", b"anthropic-beta", b"traceparent")
+_CODINGS = (b"gzip", b"x-gzip", b"deflate", b"identity")
 _ATTRIBUTES = {
+    b"authorization": "authorization",
+    b"x-api-key": "secret",
+    b"content-type": "content_type",
+    b"expect": "expect",
+    b"transfer-encoding": "transfer",
     b"x-request-id": "client_id",
     b"content-encoding": "encoding",
     b"anthropic-beta": "beta",
@@ -191,7 +259,17 @@ _ATTRIBUTES = {
     b"x-callback-url": "callback_url",
     b"x-priority": "priority",
     b"x-gatemill-record": "record",
+    b"traceparent": "traceparent",
 }
+
+
+@lru_cache(maxsize=256)
+def hostname(host: bytes) -> str:
+    """The name or address in a Host header, in small letters; "" when it is not a host and a port."""
+    found = _HOST.fullmatch(host)
+    if found is None or int(found[2] or b"0") > _PORT_MAX:
+        return ""
+    return found[1].decode().lower()
 
 
 def without_upgrade(request: bytes) -> bytes:
@@ -214,8 +292,8 @@ def inflated(data: bytes, encoding: bytes, bytes_max: int) -> bytes:
     """A compressed body, decoded, at most `bytes_max`. Raises as Arrival.body."""
     if encoding.lower() == b"identity":
         return data
-    if encoding.lower() not in (b"gzip", b"x-gzip", b"deflate"):
-        raise UnsupportedEncoding("Content-Encoding must be gzip, deflate or identity.")
+    if encoding.lower() not in _CODINGS:
+        raise _unsupported()
     inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
         out = inflate.decompress(data, bytes_max + 1)
@@ -225,7 +303,15 @@ def inflated(data: bytes, encoding: bytes, bytes_max: int) -> bytes:
         raise too_large(bytes_max)
     if not inflate.eof:
         raise InvalidJson("The compressed body is cut short. Send all of it.")
+    if inflate.unused_data:
+        raise InvalidJson("Bytes follow the compressed body. Compress all of it at once.")
     return out
+
+
+def _unsupported() -> UnsupportedEncoding:
+    return UnsupportedEncoding(
+        "Content-Encoding must be gzip, deflate or identity, and one of them."
+    )
 
 
 def _seconds(value: bytes) -> float | None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from gatemill.core.errors import GatemillError
-from gatemill.edge import deferred, failures, hot
+from gatemill.edge import deferred, hot
 from gatemill.edge.arrival import Arrival
 from gatemill.edge.door import HEARTBEAT_S
+from gatemill.wire import failures
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, MutableMapping
@@ -31,7 +32,7 @@ BUFFER_BYTES_MAX = 256 << 10  # of a stream not yet taken by the server; above i
 
 
 class HotResponse(Response):
-    """Reads the request and answers it; what a route of FastAPI returns."""
+    """Reads the request and answers it; what a route returns."""
 
     def __init__(self, door: Door, operation: str) -> None:
         self._door = door
@@ -43,6 +44,7 @@ class HotResponse(Response):
         """One request, from its body to the last byte of the answer."""
         gateway = self._door.gateway
         arrival = Arrival(gateway.now())
+        arrival.path = scope["path"].encode()
         for name, value in scope["headers"]:
             arrival.header(name, value)
         try:
@@ -71,11 +73,13 @@ class HotResponse(Response):
             if arrival.refusal is not None:
                 raise arrival.refusal
             if not message.get("more_body", False):
-                return arrival.body(limit)
+                if arrival.encoding:
+                    hot.welcome(self._door.gateway, arrival.caller())
+                return await arrival.body(limit)
 
 
 class WorkResponse(Response):
-    """An answer that is being made; what a route of FastAPI returns. It ends when the caller leaves."""
+    """An answer that is being made; what a route returns. It ends when the caller leaves."""
 
     def __init__(self, door: Door, work: Coroutine[Any, Any, Answer]) -> None:
         """`work` raises nothing: a failure is an answer, too."""
@@ -90,7 +94,7 @@ class WorkResponse(Response):
 
 
 class FlowResponse(Response):
-    """A stream that is an answer already; what a route of FastAPI returns."""
+    """A stream that is an answer already; what a route returns."""
 
     def __init__(self, door: Door, answer: Answer) -> None:
         self._door = door

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.job import owner_of
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked, read
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.deferred import desk_of
@@ -20,8 +20,7 @@ from gatemill.wire.limits import usd
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
     from gatemill.ledger.batches import Batch
     from gatemill.ledger.ledger import Ledger
@@ -39,14 +38,14 @@ _ENDS = {
 }
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     clerk = Clerk(shown)
     _add_changing(app, clerk, shown)
     _add_reading(app, clerk)
 
 
-def _add_changing(app: FastAPI, clerk: Clerk, shown: Shown) -> None:
+def _add_changing(app: Application, clerk: Clerk, shown: Shown) -> None:
     async def create(request: Request) -> Response:
         key, desk = clerk.caller(request), desk_of(shown.door)
         wanted = await read(request, batching.Wanted)
@@ -67,7 +66,7 @@ def _add_changing(app: FastAPI, clerk: Clerk, shown: Shown) -> None:
     )
 
 
-def _add_reading(app: FastAPI, clerk: Clerk) -> None:
+def _add_reading(app: Application, clerk: Clerk) -> None:
     async def listed(request: Request) -> Response:
         owner = owner_of(clerk.caller(request))
         asked = Asked(request, "limit", "after")

@@ -5,6 +5,7 @@ Rule: refused exactly as the request would be that is answered at once; accepted
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,10 @@ from msgspec import Raw
 
 from gatemill.core.errors import GatemillError, InvalidValue, UnsupportedOperation
 from gatemill.core.job import PRIORITIES, Full
-from gatemill.edge import background, failures, hot
+from gatemill.edge import background, faults, hot, tracing
 from gatemill.edge.flow import Flow
 from gatemill.gateway.idempotency import SPENDING
-from gatemill.gateway.identify import identify
+from gatemill.gateway.identify import identify, permit
 from gatemill.gateway.settle import refused
 from gatemill.jobs import shown
 from gatemill.jobs.desk import CHAT, INFERENCE, RESPONSE, Manner
@@ -25,10 +26,13 @@ from gatemill.wire import fields
 from gatemill.wire.responses import background as words
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from gatemill.core.call import Key
     from gatemill.edge.arrival import Arrival
     from gatemill.edge.door import Door
     from gatemill.edge.hot import Answer
+    from gatemill.gateway.parts import Caller, Gateway
     from gatemill.jobs.desk import Desk
     from gatemill.ledger.jobs.rows import Accepted
 
@@ -47,11 +51,30 @@ async def respond(door: Door, operation: str, body: bytes, arrival: Arrival) -> 
     request_id = gateway.new_id(gateway.clock.unix_s())
     family = gateway.surfaces[operation].FAMILY
     make = _response if in_background else _job
+    work = partial(make, door, operation, body, arrival, request_id)
     try:
-        return await failures.shielded(make(door, operation, body, arrival, request_id), request_id)
+        if gateway.tracer is not None:
+            work = partial(_traced, gateway, caller, work)
+        return await faults.shielded(work(), request_id)
     except GatemillError as error:
         refused(gateway, operation, caller, request_id, error)
         return hot.refusal(error, operation, family, request_id, caller.client_request_id)
+
+
+async def _traced(
+    gateway: Gateway, caller: Caller, work: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    path = caller.path.decode("latin-1")
+
+    async def counted() -> tuple[Answer, int]:
+        answer = await work()
+        return answer, answer.status
+
+    where = tracing.Where("POST", path, path)
+    found: Answer = await tracing.within(
+        gateway, caller.traceparent, where, counted, tells_failures=False
+    )
+    return found
 
 
 async def _job(
@@ -107,7 +130,8 @@ def _prefers(value: bytes) -> bool:
 
 def _sender(door: Door, operation: str, body: bytes, arrival: Arrival) -> Sender:
     gateway, caller = door.gateway, arrival.caller()
-    key: Key = identify(gateway.keys, caller.secret, gateway.clock.unix_s())
+    key: Key = identify(gateway.keys, caller.secret, gateway.clock.unix_s(), "inference")
+    permit(key, "jobs")
     if not caller.idempotency_key:
         return Sender(key)
     asked = (operation.encode(), arrival.callback_url, arrival.priority, body)

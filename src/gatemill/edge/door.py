@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gatemill.core.errors import Draining, HeadersTooLarge
+from gatemill.core.errors import Draining, HeadersTooLarge, RequestTimeout
 from gatemill.core.tasks import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from gatemill.core.ports import Stream
     from gatemill.edge.arrival import Arrival
     from gatemill.edge.front import Front
-    from gatemill.edge.guest import Guest
+    from gatemill.edge.sides import Side
+    from gatemill.edge.signin.desk import SignIn
     from gatemill.edge.socket import Session
     from gatemill.gateway.parts import Gateway
     from gatemill.jobs.desk import Desk
@@ -50,11 +51,17 @@ class Limits(Struct, frozen=True):
     keep_alive_s: float
     connections: int
 
-    def is_dripping(self, waited_s: float, arrival: Arrival | None) -> bool:
-        """A body has come so slowly in `waited_s` that its sender is cut."""
-        if arrival is None or waited_s <= self.body_idle_s:
-            return False
-        return arrival.body_bytes < (waited_s - self.body_idle_s) * self.body_bytes_per_s
+    def too_slow(
+        self, phase: str, waited_s: float, arrival: Arrival | None
+    ) -> RequestTimeout | None:
+        """The refusal of a peer who has been sending a head or a body for `waited_s`, if it is one."""
+        if phase == "head" and waited_s > self.header_timeout_s:
+            return RequestTimeout("The headers came too slowly. Send them at once.")
+        if phase != "body" or arrival is None or waited_s <= self.body_idle_s:
+            return None
+        if arrival.body_bytes < (waited_s - self.body_idle_s) * self.body_bytes_per_s:
+            return RequestTimeout("The body came too slowly. Send it faster.")
+        return None
 
     def headers_too_large(self) -> HeadersTooLarge:
         """The refusal of a head over the limits."""
@@ -65,28 +72,31 @@ class Limits(Struct, frozen=True):
 
 
 class Door:
-    """Shared by all connections of one listener."""
+    """Shared by all connections, of one listener or of two."""
 
     def __init__(
         self,
         gateway: Gateway,
         limits: Limits,
-        hosts: frozenset[str] | None,
-        guest: Callable[[], Guest],
+        sides: Mapping[str, Side],
+        origins: frozenset[str] = frozenset(),
     ) -> None:
-        """`hosts` are the names served, None for any; `guest` makes uvicorn's protocol object."""
-        self.gateway = gateway  # replaced by a reload
+        """`origins` are web pages elsewhere that may open a WebSocket, in small letters."""
+        self.gateway = gateway  # these four are replaced by a reload
         self.limits = limits
-        self.hosts = hosts
-        self.guest = guest
+        self.sides = sides  # by name, see sides.py
+        self.origins = origins
         self.desk: Desk | None = None  # takes jobs; set and replaced with the gateway
+        self.signin: SignIn  # set by whoever makes the door; its terms are replaced by a reload
         self.connections: set[Front] = set()  # written by connections as they come and go
         self.refused = 0  # connections closed because there were too many
         self.cut = 0  # connections closed because the peer was too slow
         # Streams of the ASGI form and WebSockets: added and discarded by whoever serves them.
         self.streams: set[Stream] = set()
         self.sessions: set[Session] = set()
-        self.draining = False
+        self.onlookers = 0  # open pages that follow live numbers; written by edge/pages/live.py
+        self.leaving = False  # what is asked now is the last on its connection
+        self.draining = False  # new work is refused
         self.empty = asyncio.Event()  # set once the connections open at the drain are closed
         self._before: set[Front] = set()  # open when draining began
         self.date = b""  # value of the Date header
@@ -116,6 +126,14 @@ class Door:
         self.connections.add(connection)
         return True
 
+    def idle_s(self, *, lent: bool, served: bool) -> float:
+        """How long a connection may stay idle; `served` says that it had an answer."""
+        if lent:
+            # uvicorn closes idle connections itself. This is for those that it forgets.
+            return self.limits.keep_alive_s + self.gateway.request_timeout_s
+        # A connection that never sent a byte gets the header's patience.
+        return self.limits.keep_alive_s if served else self.limits.header_timeout_s
+
     def left(self, connection: Front) -> None:
         """A connection is closed."""
         self.connections.discard(connection)
@@ -123,20 +141,31 @@ class Door:
         if self.draining and not self._before:
             self.empty.set()
 
+    def leave(self) -> None:
+        """Readiness says 503, and what is asked now is the last on its connection; work goes on."""
+        self.leaving = True
+
     def drain(self) -> None:
         """No new work: idle connections close now, busy ones after their answer.
 
         Connections that come later are answered with 503, readiness among them.
         """
-        self.draining = True
+        self.leaving = self.draining = True
         self.gateway.gate.draining = True
         self._before = set(self.connections)
         for connection in list(self.connections):
-            connection.drain()
+            if connection.drain():
+                self._before.discard(connection)
         for session in list(self.sessions):
             session.drain()
         if not self._before:
             self.empty.set()
+
+    def finish(self) -> None:
+        """Nobody comes any more: `empty` waits for those as well who came while it drained."""
+        self._before = {each for each in self.connections if not each.closing}
+        if self._before:
+            self.empty.clear()
 
     def stop(self) -> None:
         """The grace is over: whatever still flows ends with one error, and then by itself."""

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
-from gatemill.edge import describe
+from gatemill import describe
 from gatemill.edge.admin.bodies import Asked, read
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.deferred import desk_of
 from gatemill.features.words import ReadNew, SetNew, WriteNew
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
     from gatemill.features.desk import Desk
     from gatemill.ledger.features import Given, Set
@@ -29,7 +28,7 @@ LOG_LIMIT_MAX = 1_000
 _ONE = SETS + "/{name}"
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     clerk = Clerk(shown)
 
@@ -40,24 +39,20 @@ def add(app: FastAPI, shown: Shown) -> None:
     _add_values(app, clerk, desk)
 
 
-def _add_sets(app: FastAPI, clerk: Clerk, desk: Any) -> None:
+def _add_sets(app: Application, clerk: Clerk, desk: Any) -> None:
     async def put(request: Request, name: str) -> Response:
-        clerk.admin(request)
         made, _ = await desk().put(name, await read(request, SetNew))
         return clerk.answer(_set(made))
 
     async def listed(request: Request) -> Response:
-        clerk.admin(request)
         Asked(request)
         found = [_set(one) for one in desk().table.sets.values()]
         return clerk.listing(found, len(found))
 
     async def one(request: Request, name: str) -> Response:
-        clerk.admin(request)
         return clerk.answer(_set(desk().find(name)))
 
     async def delete(request: Request, name: str) -> Response:
-        clerk.admin(request)
         await desk().delete(name)
         return clerk.answer({"object": "feature_set", "name": name, "deleted": True})
 
@@ -67,19 +62,16 @@ def _add_sets(app: FastAPI, clerk: Clerk, desk: Any) -> None:
     app.add_api_route(_ONE, delete, methods=["DELETE"], **describe.route("feature_sets_delete"))
 
 
-def _add_values(app: FastAPI, clerk: Clerk, desk: Any) -> None:
+def _add_values(app: Application, clerk: Clerk, desk: Any) -> None:
     async def write(request: Request) -> Response:
-        clerk.admin(request)
         count = await desk().write(await read(request, WriteNew))
         return clerk.answer({"object": "features.written", "written": count})
 
     async def look(request: Request) -> Response:
-        clerk.admin(request)
         rows = await desk().read(await read(request, ReadNew))
         return clerk.answer({"object": "features.read", "rows": rows})
 
     async def log(request: Request) -> Response:
-        clerk.admin(request)
         asked = Asked(request, "as_of", "since", "set", "limit", "after")
         limit = asked.whole("limit", 100, LOG_LIMIT_MAX) or 100
         until_s = asked.moment_s("as_of", clerk.now_s, "")

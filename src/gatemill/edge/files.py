@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fastapi import Request
-from fastapi.responses import Response, StreamingResponse
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
 
+from gatemill import describe
 from gatemill.core.errors import (
     ClientGone,
     InvalidValue,
@@ -18,19 +18,17 @@ from gatemill.core.errors import (
     RequestTooLarge,
 )
 from gatemill.core.job import owner_of
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.deferred import desk_of
 from gatemill.edge.form import FILE, Form
 from gatemill.jobs.batching.desk import KEEP_S
-from gatemill.ledger.files import Label
+from gatemill.ledger.files import Label, gone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
     from gatemill.jobs.services import Services
     from gatemill.ledger.files import Draft, File
@@ -44,14 +42,14 @@ _NAME_CHARS_MAX = 255
 _NOT_IN_NAMES = str.maketrans(dict.fromkeys([*range(32), *range(127, 160)], " "))
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     clerk = Clerk(shown)
     _add_changing(app, clerk, shown)
     _add_reading(app, clerk)
 
 
-def _add_changing(app: FastAPI, clerk: Clerk, shown: Shown) -> None:
+def _add_changing(app: Application, clerk: Clerk, shown: Shown) -> None:
     async def create(request: Request) -> Response:
         owner = owner_of(clerk.caller(request))
         services = desk_of(shown.door).services
@@ -77,7 +75,7 @@ def _add_changing(app: FastAPI, clerk: Clerk, shown: Shown) -> None:
     app.add_api_route(_ONE, delete, methods=["DELETE"], **describe.route("files_delete"))
 
 
-def _add_reading(app: FastAPI, clerk: Clerk) -> None:
+def _add_reading(app: Application, clerk: Clerk) -> None:
     async def listed(request: Request) -> Response:
         owner = owner_of(clerk.caller(request))
         asked = Asked(request, "purpose", "limit", "after", "order")
@@ -99,6 +97,10 @@ def _add_reading(app: FastAPI, clerk: Clerk) -> None:
     async def content(request: Request, file_id: str) -> Response:
         owner = owner_of(clerk.caller(request))
         file = await clerk.ledger.files.get(file_id, owner)
+        pieces = clerk.ledger.files.content(file.id)
+        first = await anext(pieces, b"")
+        if file.bytes and not first:  # deleted between the two looks
+            raise gone()
         gateway = clerk.gateway
         headers = {
             "x-request-id": gateway.new_id(gateway.clock.unix_s()),
@@ -106,9 +108,7 @@ def _add_reading(app: FastAPI, clerk: Clerk) -> None:
             "content-disposition": f"attachment; filename*=utf-8''{quote(file.filename)}",
             "x-content-type-options": "nosniff",
         }
-        return StreamingResponse(
-            clerk.ledger.files.content(file.id), 200, headers, "application/octet-stream"
-        )
+        return StreamingResponse(_rest(first, pieces), 200, headers, "application/octet-stream")
 
     app.add_api_route(PATH, listed, methods=["GET"], **describe.route("files"))
     app.add_api_route(_ONE, one, methods=["GET"], **describe.route("file"))
@@ -139,6 +139,14 @@ def page(data: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:
         "last_id": shown[-1]["id"] if shown else "",
         "has_more": len(data) > limit,
     }
+
+
+async def _rest(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """All pieces, the first of which was taken already."""
+    async with aclosing(pieces):
+        yield first
+        async for piece in pieces:
+            yield piece
 
 
 async def _upload(request: Request, form: Form, services: Services, owner: str) -> File:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gatemill.core.errors import GatemillError
 from gatemill.core.tasks import spawn
-from gatemill.edge import failures
+from gatemill.edge import faults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -65,7 +65,7 @@ class Flow:
     async def _run(self) -> None:
         error: GatemillError | None = None
         try:
-            await failures.shielded(self._pass_on(), self._request_id)
+            await faults.shielded(self._pass_on(), self._request_id)
         except GatemillError as failure:
             error = failure
         sink, self._sink = self._sink, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -17,6 +18,9 @@ from gatemill.core.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+# It warns of each form that it refuses; whoever is refused must not fill the log.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 FILE = "file"
 FIELD_BYTES_MAX = 1 << 10
@@ -73,6 +77,7 @@ class Form:
 
     def close(self) -> None:
         """The body has ended. Raises InvalidRequest when the form has not."""
+        del self._parser  # it holds this form
         if not self._ended:
             raise InvalidRequest("The form was cut off. Send all of it.")
 

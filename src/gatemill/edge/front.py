@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from gatemill.core.errors import (
-    GatemillError,
-    HeaderInvalid,
-    Overloaded,
-    RequestTimeout,
-)
+from gatemill.core.errors import GatemillError, HeaderInvalid, Overloaded
 from gatemill.edge import hot
 from gatemill.edge.arrival import Arrival, without_upgrade
 from gatemill.edge.door import AHEAD_BYTES_MAX, LINGER_S, PIPELINED_MAX, draining, is_upload
 from gatemill.edge.guest import Lent
 from gatemill.edge.replies import Replies
+from gatemill.edge.sides import BOTH
 
 if TYPE_CHECKING:
     from gatemill.edge.door import Door
@@ -33,29 +29,15 @@ class Front(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        "_ahead",
-        "_arrival",
-        "_closing",
-        "_door",
-        "_guest",
-        "_head_bytes",
-        "_lent",
-        "_loop",
-        "_opaque",
-        "_parser",
-        "_patience_s",
-        "_phase",
-        "_raw",
-        "_ready",
-        "_replies",
-        "_since_s",
-        "_stalled_s",
-        "_transport",
-        "_upgrade",
+        *("_ahead", "_arrival", "_closing", "_door", "_guest", "_head_bytes", "_lent", "_loop"),
+        *("_opaque", "_parser", "_patience_s", "_phase", "_raw", "_ready", "_replies", "_side"),
+        *("_since_s", "_stalled_s", "_transport", "_upgrade"),
     )
 
-    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, side: str = BOTH) -> None:
+        """`side` is what its listener answers, see sides.py."""
         self._door = door
+        self._side = side
         self._loop = loop
         self._transport: asyncio.Transport | None = None  # None once closed
         self._parser = httptools.HttpRequestParser(self)
@@ -97,15 +79,21 @@ class Front(asyncio.Protocol):
         self._transport = None
         self._ready.clear()
         self._ahead = b""
-        if self._guest is not None:
-            self._guest.connection_lost(exc)
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            guest.connection_lost(exc)
+        if self._lent is not None:
+            self._lent.end()
         self._replies.gone()
+        # It holds this object. Without each other both go at once; what is left to the collector
+        # waits for minutes, and what lives through one of its looks for hours.
+        del self._parser
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller: read now, by the guest, or after the answer under way."""
         if self._closing:
             return
-        if self._replies.busy:
+        if self._replies.busy or (self._stalled_s and self._guest is None):
             self._ahead += data
             if len(self._ahead) > AHEAD_BYTES_MAX:
                 self._finish()
@@ -121,10 +109,12 @@ class Front(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """The peer does not read: its source stops too."""
+        """The peer does not read: its source stops too, and no other answer begins."""
         self._stalled_s = self._loop.time()
         if self._guest is not None:
             self._guest.pause_writing()
+        if self._lent is not None and self._opaque:
+            self._lent.hold()  # or each ping would add a pong that nobody takes
         self._replies.pause()
 
     def resume_writing(self) -> None:
@@ -132,7 +122,11 @@ class Front(asyncio.Protocol):
         self._stalled_s = 0.0
         if self._guest is not None:
             self._guest.resume_writing()
+        if self._lent is not None:
+            self._lent.release()
         self._replies.resume()
+        if not self._replies.busy and not self._closing:
+            self._next()
 
     # --- httptools callbacks -------------------------------------------------------------------------
 
@@ -146,17 +140,15 @@ class Front(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """The request target, in pieces; it counts as header."""
-        arrival = self._arrival
-        assert arrival is not None
-        arrival.header_bytes += len(url)
-        if arrival.header_bytes > self._door.limits.header_bytes:
-            raise self._door.limits.headers_too_large()
-        arrival.path += url
+        assert self._arrival is not None
+        self._arrival.target(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
         arrival = self._arrival
         assert arrival is not None
+        if self._phase == "body":  # it must not become one of the head
+            raise HeaderInvalid("Trailers are not read here. Send no fields after the body.")
         arrival.header(name, value)
         limits = self._door.limits
         if arrival.header_bytes > limits.header_bytes or arrival.header_count > limits.header_count:
@@ -166,11 +158,13 @@ class Front(asyncio.Protocol):
         """The head is whole: it is for us, or for the guest."""
         arrival = self._arrival
         assert arrival is not None
-        limits = self._door.limits
-        arrival.check_host(self._door.hosts)
-        path, method = arrival.path.partition(b"?")[0], self._parser.get_method()
+        limits, side = self._door.limits, self._door.sides[self._side]
+        method, path = self._parser.get_method(), arrival.path.partition(b"?")[0]
+        arrival.check_head(self._parser.get_http_version(), method, side.hosts)
+        if self._raw:
+            arrival.check_start(self._raw, method, limits)
         arrival.bound(limits.upload_bytes if is_upload(path, method) else limits.body_bytes)
-        is_hot = self._guest is None and path in hot.PATHS and method == b"POST"
+        is_hot = path in hot.PATHS and method == b"POST" and self._guest is None and side.is_hot
         if not is_hot:
             arrival.check_target()
         self._enter("body")
@@ -181,8 +175,7 @@ class Front(asyncio.Protocol):
                 self._hand_over()
             return
         arrival.path = path
-        arrival.http10 = self._parser.get_http_version() == "1.0"
-        if arrival.expects:
+        if arrival.expect:
             self._replies.interim()
 
     def on_body(self, data: bytes) -> None:
@@ -234,24 +227,32 @@ class Front(asyncio.Protocol):
             self._replies.watch(now_s)
         elif self._opaque:
             return
-        elif self._phase == "head" and waited_s > limits.header_timeout_s:
+        elif slow := limits.too_slow(self._phase, waited_s, self._arrival):
             self._door.cut += 1
-            self._refuse(RequestTimeout("The headers came too slowly. Send them at once."))
-        elif self._phase == "body" and limits.is_dripping(waited_s, self._arrival):
-            self._door.cut += 1
-            self._refuse(RequestTimeout("The body came too slowly. Send it faster."))
-        elif self._phase == "idle" and waited_s > self._idle_s():
+            self._refuse(slow)
+        elif self._phase == "idle" and waited_s > self._door.idle_s(
+            lent=self._guest is not None, served=self._replies.wrote_s > 0
+        ):
             self._shut(limits.write_stall_s)
 
-    def drain(self) -> None:
-        """Close when the answer under way is out; at once when there is none."""
+    def drain(self) -> bool:
+        """Close when the answer under way is out. Whether there is none, so that nobody need wait."""
         self._replies.keep = False
         if self._opaque:
-            return  # its session hears of it from the door
+            return False  # its session hears of it from the door
         if self._guest is not None:
             self._guest.shutdown()
-        elif self._phase == "idle" and not self._replies.busy:
-            self._shut(self._door.limits.write_stall_s)
+            return False
+        is_idle = self._phase == "idle" and not self._replies.busy
+        # Who has had no answer has just come: the request is on its way, and hears 503.
+        if is_idle and self._replies.wrote_s > 0 and self._transport is not None:
+            self._linger(self._transport)
+        return is_idle
+
+    @property
+    def closing(self) -> bool:
+        """Nothing is owed to the peer any more, who has yet to close."""
+        return self._phase == "closing"
 
     def stop(self) -> None:
         """The grace is over: the answer under way ends with one error."""
@@ -298,24 +299,16 @@ class Front(asyncio.Protocol):
 
     def _decline_upgrade(self) -> None:
         """Read again as if nothing had been offered: Java's client offers HTTP/2 at first."""
-        if not self._raw:
+        said, self._raw = self._raw or b"", without_upgrade(self._raw or b"")
+        if said == self._raw:  # without an offer there is nothing to decline
             self._finish()
             return
         self._parser = httptools.HttpRequestParser(self)
-        self._raw = without_upgrade(self._raw)
         self._parse(self._raw)
 
     def _enter(self, phase: str) -> None:
         self._phase = phase
         self._since_s = self._loop.time()
-
-    def _idle_s(self) -> float:
-        limits = self._door.limits
-        if self._guest is not None:
-            # uvicorn closes idle connections itself. This is for those that it forgets.
-            return limits.keep_alive_s + self._door.gateway.request_timeout_s
-        # A connection that never sent a byte gets the header's patience.
-        return limits.keep_alive_s if self._replies.wrote_s else limits.header_timeout_s
 
     def _hand_over(self) -> None:
         assert self._transport is not None
@@ -323,7 +316,7 @@ class Front(asyncio.Protocol):
             self._finish()
             return
         self._lent = Lent(self._transport, self._adopt)
-        self._guest = self._door.guest()
+        self._guest = self._door.sides[self._side].guest()
         self._guest.connection_made(self._lent)
 
     def _lend(self, data: bytes, *, upgrades: bool) -> None:
@@ -333,11 +326,9 @@ class Front(asyncio.Protocol):
         if self._raw:
             data, self._raw = self._raw, b""
         guest.data_received(data)
-        if upgrades and not self._opaque:
-            self._closing = True  # to something that nobody here speaks: this answer is the last
+        if (upgrades or self._door.leaving) and not self._opaque:
             guest.shutdown()
-        elif self._door.draining and not self._opaque:
-            guest.shutdown()
+            self._closing = upgrades  # to something that nobody here speaks
 
     def _adopt(self, guest: Guest) -> None:
         self._guest = guest
@@ -347,10 +338,15 @@ class Front(asyncio.Protocol):
 
     def _answered(self) -> None:
         """An answer is out: the next request, or the end."""
-        if not self._replies.keep or self._door.draining:
+        if not self._replies.keep:
             self._shut(self._door.limits.write_stall_s)
             return
         self._since_s = self._loop.time()  # patience with what is half read begins anew
+        if not self._stalled_s:
+            self._next()
+
+    def _next(self) -> None:
+        """What came ahead is answered now."""
         if self._ready:
             self._replies.begin(self._ready.pop(0))
         elif self._ahead:
@@ -388,10 +384,12 @@ class Front(asyncio.Protocol):
             self._replies.deny(error, hot.PATHS.get(path, "http"))
         if guest is not None:
             guest.connection_lost(ConnectionAbortedError())
+        self._linger(transport)
+
+    def _linger(self, transport: asyncio.Transport) -> None:
+        # Not close(): with bytes unread the kernel would reset it, and the peer might miss our words.
         self._closing = True
         self._enter("closing")
         self._patience_s = LINGER_S
-        # Not close(): with bytes unread, the kernel would reset the connection, and the peer might
-        # never read the refusal. It closes when the peer does, or when the patience is over.
         if transport.can_write_eof() and not transport.is_closing():
             transport.write_eof()

@@ -47,6 +47,8 @@ class Lent(asyncio.Transport):
         super().__init__()
         self._transport = transport
         self._adopt = adopt
+        self._reads = True  # the guest wants to hear more
+        self._held = False  # the front protocol does not let it
         self.wrote = False  # since the request under way began; reset by the front protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -68,11 +70,30 @@ class Lent(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Read no more for now."""
+        self._reads = False
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again."""
-        self._transport.resume_reading()
+        """Read again, unless it is held."""
+        self._reads = True
+        if not self._held:
+            self._transport.resume_reading()
+
+    def hold(self) -> None:
+        """Nothing is read until `release`, whatever the guest wants."""
+        self._held = True
+        self._transport.pause_reading()
+
+    def release(self) -> None:
+        """The guest decides again."""
+        if self._held:
+            self._held = False
+            if self._reads:
+                self._transport.resume_reading()
+
+    def end(self) -> None:
+        """The loan is over: nothing leads from the guest to the front protocol any more."""
+        self._adopt = _nobody
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Addresses and the like."""
@@ -81,3 +102,7 @@ class Lent(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Another guest takes over."""
         self._adopt(protocol)
+
+
+def _nobody(_: Any) -> None:
+    """There is no connection to adopt."""

@@ -9,10 +9,13 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from gatemill.core.errors import GatemillError
-from gatemill.edge import failures
+from gatemill.edge import faults
 from gatemill.gateway import standing
+from gatemill.gateway.identify import identify
+from gatemill.gateway.judging import header
 from gatemill.gateway.pipeline import answer
 from gatemill.gateway.settle import refused
+from gatemill.wire import failures
 
 if TYPE_CHECKING:
     from gatemill.core.call import Call, Reply
@@ -30,12 +33,14 @@ PATHS = {
     b"/v1/predict": "predict",
     b"/predict": "predict_text",
     b"/v1/rerank": "rerank",
+    b"/v1/moderations": "moderations",
     # OpenAI's own SDKs put the version into base_url; callers who left it out are served too.
     b"/chat/completions": "chat",
     b"/completions": "completions",
     b"/embeddings": "embeddings",
     b"/responses": "responses",
     b"/rerank": "rerank",
+    b"/moderations": "moderations",
 }
 
 
@@ -56,7 +61,7 @@ async def respond(gateway: Gateway, operation: str, body: bytes, caller: Caller)
     request_id = gateway.new_id(gateway.clock.unix_s())
     family = gateway.surfaces[operation].FAMILY
     try:
-        reply = await failures.shielded(
+        reply = await faults.shielded(
             answer(gateway, operation, body, caller, request_id), request_id
         )
     except GatemillError as error:
@@ -70,6 +75,11 @@ async def respond(gateway: Gateway, operation: str, body: bytes, caller: Caller)
         family,
         request_id,
     )
+
+
+def welcome(gateway: Gateway, caller: Caller) -> None:
+    """Somebody we know, before anything is decoded for them. Raises as `identify`."""
+    identify(gateway.keys, caller.secret, gateway.clock.unix_s(), "inference")
 
 
 def refusal(
@@ -132,6 +142,10 @@ def _headers(gateway: Gateway, reply: Reply, family: str, client_request_id: str
     served = attempts[-1].target.version if attempts else ""
     if served or call.version or call.cache or call.reported or call.decision or call.replayed:
         block += _remarks(call, served)
+    if call.verdicts:
+        block += header(call.verdicts)
+    if call.trace is not None:
+        block += b"x-gatemill-trace-id: %b\r\n" % call.trace.id.encode()
     if attempts and (usage := attempts[-1].usage) is not None and usage.estimated:
         block += b"x-gatemill-usage: estimated\r\n"
     return block
@@ -152,7 +166,7 @@ def _remarks(call: Call, served: str) -> bytes:
         block += b"x-gatemill-arm: %b\r\n" % _safe(call.version)
     if version := served or call.version:
         block += b"x-gatemill-model-version: %b\r\n" % _safe(version)
-    if call.decision:
+    if call.decision and call.reason:
         block += b"x-gatemill-route: %b\r\n" % _safe(call.reason)
     if call.reported:
         # The names are the caller's own words: nothing of them may end the header.

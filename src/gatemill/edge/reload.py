@@ -82,6 +82,11 @@ class Reloader:
         return self.draft.loaded.settings
 
     @property
+    def refused(self) -> bool:
+        """The last configuration that was read does not hold."""
+        return not self._succeeded
+
+    @property
     def history(self) -> History:
         """What was in effect before."""
         return self.source.history(self.draft)
@@ -131,10 +136,10 @@ class Reloader:
         old = self.home
         home = house.build(draft.loaded, old.ledger, self._clock, self._output, previous=old)
         self._leaving.add(home)
+        self._adopt(draft.loaded.settings)  # an extra for signing in may be missing
         # From here on nothing waits and nothing fails.
         self._door.gateway = home.gateway
         self._door.desk = home.jobs.desk
-        self._adopt(draft.loaded.settings)
         self.home, self.draft = home, draft
 
     def _note(self, outcome: Outcome) -> None:

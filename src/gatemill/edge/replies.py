@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from gatemill.core.errors import GatemillError
 from gatemill.core.tasks import begin
-from gatemill.edge import deferred, failures, heads, hot
+from gatemill.edge import deferred, heads, hot
 from gatemill.edge.door import HEARTBEAT_S, draining
 from gatemill.gateway.parts import Caller
+from gatemill.wire import failures
 
 if TYPE_CHECKING:
     import asyncio
@@ -65,7 +66,7 @@ class Replies:
     def begin(self, arrival: Arrival) -> None:
         """Answers a request."""
         self.busy = True
-        self.keep = self.keep and arrival.keeps
+        self.keep = self.keep and arrival.keeps and not self._door.leaving
         self._http10 = arrival.http10
         task = begin(self._respond(arrival), self._loop)
         if not task.done():
@@ -97,9 +98,11 @@ class Replies:
 
     def gone(self) -> None:
         """The caller has left: the answer under way stops now."""
-        self._transport = None
-        if self._task is not None:
-            self._task.cancel()
+        self._transport = self._answer = None
+        self._answered = _nothing  # it held the connection, which holds this
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.abort()
@@ -161,7 +164,9 @@ class Replies:
         operation = hot.PATHS[arrival.path]
         caller = arrival.caller()
         try:
-            body = arrival.body(door.limits.body_bytes)
+            if arrival.encoding:
+                hot.welcome(door.gateway, caller)
+            body = await arrival.body(door.limits.body_bytes)
         except GatemillError as error:
             answer = hot.refused_unread(door.gateway, operation, caller, error)
         else:
@@ -198,3 +203,7 @@ class Replies:
         transport.write(heads.whole(answer, self._door.date, keeps=self.keep))
         self.busy = False
         self._answered()
+
+
+def _nothing() -> None:
+    """Nobody is told."""

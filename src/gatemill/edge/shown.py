@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from gatemill.edge.door import Door
     from gatemill.edge.reload import Reloader
+    from gatemill.observe.board import Board
 
 
 class Shown:
@@ -17,5 +18,7 @@ class Shown:
     def __init__(self, *, healthy: Callable[[], bool], open_metrics: bool) -> None:
         self.door: Door
         self.reloader: Reloader | None = None  # set with the door, where there is one
+        self.board: Board | None = None  # where several processes leave their numbers
         self.healthy = healthy
+        self.loading: Callable[[], bool] = lambda: False  # models that the start waits for
         self.open_metrics = open_metrics  # /metrics without a key: only where nobody else can reach

@@ -16,15 +16,13 @@ import msgspec
 from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from gatemill.core.errors import GatemillError, InvalidJson, InvalidValue
+from gatemill.core.errors import GatemillError, InvalidJson, InvalidValue, PermissionDenied
 from gatemill.core.tasks import spawn
-from gatemill.edge import failures, hot
-from gatemill.edge.arrival import bearer
+from gatemill.edge import access, faults, hot
 from gatemill.edge.asgi import Buffer, flowing
-from gatemill.gateway.identify import identify
 from gatemill.gateway.parts import Caller
 from gatemill.gateway.pipeline import answer
-from gatemill.wire import fields, sse
+from gatemill.wire import failures, fields, sse
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -32,29 +30,29 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from gatemill.edge.door import Door
+    from gatemill.edge.shown import Shown
     from gatemill.gateway.parts import Gateway
 
 IDLE_S_MAX = 600.0  # without a message from the caller, and no answer under way
 LIFETIME_S_MAX = 6 * 3600.0
 PROTOCOL = "gatemill"
-_KEY_PROTOCOL = "gatemill-key."
 _TRUE = msgspec.Raw(b"true")
 _WITH_USAGE = msgspec.Raw(b'{"include_usage":true}')
 _encode = msgspec.json.Encoder().encode
 
 
-async def chat(door: Door, socket: WebSocket) -> None:
+async def chat(shown: Shown, socket: WebSocket) -> None:
     """One WebSocket, from its handshake to its close."""
-    secret = _secret(socket)
+    door = shown.door
     try:
-        # Not kept in a name: this connection may outlive many a gateway.
-        identify(door.gateway.keys, secret, door.gateway.clock.unix_s())
+        _check_origin(door, socket)
+        await access.check(shown, socket, access.of("chat_stream"))
     except GatemillError as error:
         await _deny(door.gateway, socket, error)
         return
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-    session = Session(door, socket, secret)
+    session = Session(door, socket, access.secret_of(socket.scope))
     door.sessions.add(session)
     try:
         async with asyncio.timeout(LIFETIME_S_MAX):
@@ -68,17 +66,15 @@ async def chat(door: Door, socket: WebSocket) -> None:
         session.stop()
 
 
-def _secret(socket: WebSocket) -> bytes | None:
-    headers = socket.headers
-    if found := bearer(headers.get("authorization", "").encode("latin-1")):
-        return found
-    if found := headers.get("x-api-key", "").encode("latin-1"):
-        return found
-    # Browsers cannot set headers on a WebSocket; they can offer subprotocols.
-    for offered in socket.scope.get("subprotocols", []):
-        if offered.startswith(_KEY_PROTOCOL):
-            return str(offered).removeprefix(_KEY_PROTOCOL).encode()
-    return None
+def _check_origin(door: Door, socket: WebSocket) -> None:
+    """Raises PermissionDenied for a page of another site: browsers ask nobody before a WebSocket."""
+    origins = [origin.lower() for origin in socket.headers.getlist("origin")]
+    own = socket.headers.get("host", "").lower()
+    for origin in origins:
+        if len(origins) > 1 or (origin.partition("://")[2] != own and origin not in door.origins):
+            raise PermissionDenied(
+                "Pages of this Origin may not open a WebSocket. Add it to server.allowed_origins."
+            )
 
 
 async def _deny(gateway: Gateway, socket: WebSocket, error: GatemillError) -> None:
@@ -92,7 +88,7 @@ async def _deny(gateway: Gateway, socket: WebSocket, error: GatemillError) -> No
 class Session:
     """The state of one open WebSocket."""
 
-    def __init__(self, door: Door, socket: WebSocket, secret: bytes | None) -> None:
+    def __init__(self, door: Door, socket: WebSocket, secret: bytes) -> None:
         self._door = door
         self._socket = socket
         self._secret = secret
@@ -134,8 +130,9 @@ class Session:
 
     def stop(self) -> None:
         """The answer under way is cancelled."""
-        if self._work is not None:
-            self._work.cancel()
+        work, self._work = self._work, None  # it keeps what ended it, whose traceback holds this
+        if work is not None:
+            work.cancel()
 
     async def _hear(self, message: MutableMapping[str, Any]) -> bool:
         """Whether the caller is still there."""
@@ -177,7 +174,7 @@ class Session:
         request_id = gateway.new_id(gateway.clock.unix_s())
         caller = Caller(secret=self._secret, started_s=gateway.now())
         try:
-            reply = await failures.shielded(
+            reply = await faults.shielded(
                 answer(gateway, "chat", body, caller, request_id), request_id
             )
             stream = reply.stream

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import UNSET, Meta, Struct, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import Conflict, GatemillError, Overloaded
 from gatemill.core.job import STATES, owner_of
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.jobs.counter import Counter, page
@@ -24,10 +24,9 @@ from gatemill.ledger.webhooks import OVERLAP_S, Wanted
 from gatemill.wire import webhook
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.core.call import Key
     from gatemill.core.ports import Json
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
     from gatemill.jobs.services import Services
     from gatemill.ledger.webhooks import Delivery, Endpoint, Recipient, Secrets, Try, Webhooks
@@ -86,7 +85,7 @@ class _Window:
             webhook.check_patterns(events)
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes; those with a fixed path come first."""
     window = _Window(shown)
     _add_secret(app, window)
@@ -95,7 +94,7 @@ def add(app: FastAPI, shown: Shown) -> None:
     _add_acts(app, window)
 
 
-def _add_endpoints(app: FastAPI, window: _Window) -> None:
+def _add_endpoints(app: Application, window: _Window) -> None:
     clerk = window.clerk
 
     async def create(request: Request) -> Response:
@@ -126,33 +125,37 @@ def _add_endpoints(app: FastAPI, window: _Window) -> None:
         window.check(said.url, said.events)
         changes = {name: value for name, value in _sent(said).items() if name != "enabled"}
         enabled = None if said.enabled is UNSET else said.enabled
-        found = await window.webhooks.update(webhook_id, _seen_by(key), changes, enabled=enabled)
+        found = await window.webhooks.update(webhook_id, _changed_by(key), changes, enabled=enabled)
         return clerk.answer(_endpoint(found))
 
     async def delete(request: Request, webhook_id: str) -> Response:
         key = clerk.caller(request)
-        await window.webhooks.delete(webhook_id, _seen_by(key))
+        await window.webhooks.delete(webhook_id, _changed_by(key))
         return clerk.answer({"object": "webhook", "id": webhook_id, "deleted": True})
 
     app.add_api_route(PATH, create, methods=["POST"], **describe.route("webhooks_create"))
+    # The same for the dashboard.
+    app.add_api_route(
+        "/ui/webhooks", create, methods=["POST"], name="ui_webhooks_create", include_in_schema=False
+    )
     app.add_api_route(PATH, listed, methods=["GET"], **describe.route("webhooks"))
     app.add_api_route(_ONE, one, methods=["GET"], **describe.route("webhook"))
     app.add_api_route(_ONE, change, methods=["PATCH"], **describe.route("webhooks_update"))
     app.add_api_route(_ONE, delete, methods=["DELETE"], **describe.route("webhooks_delete"))
 
 
-def _add_acts(app: FastAPI, window: _Window) -> None:
+def _add_acts(app: Application, window: _Window) -> None:
     clerk = window.clerk
 
     async def rotate(request: Request, webhook_id: str) -> Response:
         key = clerk.caller(request)
         said = await window.counter.read(request, _Rotate)
-        found, secret = await window.webhooks.rotate(webhook_id, _seen_by(key), said.overlap_s)
+        found, secret = await window.webhooks.rotate(webhook_id, _changed_by(key), said.overlap_s)
         return clerk.answer({**_endpoint(found), "secret": secret})
 
     async def test(request: Request, webhook_id: str) -> Response:
         key = clerk.caller(request)
-        found = await window.webhooks.get(webhook_id, _seen_by(key))
+        found = await window.webhooks.get(webhook_id, _changed_by(key))
         to = await window.webhooks.recipient(found.owner, found.id)
         about = {"id": found.id, "object": "webhook"}
         return clerk.answer(await _tested(window.services, found.owner, to, about))
@@ -175,7 +178,7 @@ def _add_acts(app: FastAPI, window: _Window) -> None:
     app.add_api_route(path, test, methods=["POST"], **describe.route("webhooks_test"))
 
 
-def _add_secret(app: FastAPI, window: _Window) -> None:
+def _add_secret(app: Application, window: _Window) -> None:
     clerk = window.clerk
 
     async def secret(request: Request) -> Response:
@@ -193,7 +196,7 @@ def _add_secret(app: FastAPI, window: _Window) -> None:
     app.add_api_route(path, rotate, methods=["POST"], **describe.route("webhooks_secret_rotate"))
 
 
-def _add_deliveries(app: FastAPI, window: _Window) -> None:
+def _add_deliveries(app: Application, window: _Window) -> None:
     clerk = window.clerk
 
     async def listed(request: Request) -> Response:
@@ -218,7 +221,7 @@ def _add_deliveries(app: FastAPI, window: _Window) -> None:
 
     async def resend(request: Request, delivery_id: str) -> Response:
         key = clerk.caller(request)
-        owner, jobs = _seen_by(key), clerk.ledger.jobs
+        owner, jobs = _changed_by(key), clerk.ledger.jobs
         await window.webhooks.delivery(delivery_id, owner)  # it is one of theirs
         if await jobs.replay(delivery_id, owner or None):
             job, _ = await jobs.look(delivery_id, owner or None)
@@ -264,6 +267,11 @@ async def _tested(services: Services, owner: str, to: Recipient, about: Json) ->
 
 def _seen_by(key: Key) -> str:
     """Whose things a key may see; "" is everybody's."""
+    return "" if key.may("admin:read") else owner_of(key)
+
+
+def _changed_by(key: Key) -> str:
+    """Whose things a key may change; "" is everybody's."""
     return "" if key.admin else owner_of(key)
 
 

@@ -2,7 +2,8 @@
 
 The supervisor binds a socket for each worker and forks. On Linux the kernel spreads connections over
 the sockets (SO_REUSEPORT); elsewhere the workers share one. A worker's socket outlives it: while it
-is replaced, its connections wait instead of being refused.
+is replaced, its connections wait instead of being refused. On SIGUSR2 each is replaced by one that
+runs the code and the configuration of now, see rolling.py.
 Rule: the supervisor serves nothing, loads nothing that serves, and starts no thread: it forks.
 """
 
@@ -19,9 +20,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gatemill.core.errors import StartRefused
+from gatemill.edge.rolling import Rolling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from gatemill.core.clock import Clock
 
@@ -30,13 +33,13 @@ QUICK_DEATHS_MAX = 5  # of one worker in a row; then something is wrong that a r
 _PAUSES_S = (0.0, 0.25, 0.5, 1.0)  # before it is started again, after so many of them
 _PATIENCE_S = 10.0  # beyond the grace for open requests, until a worker is killed
 _WORDS_BYTES_MAX = 4096
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 
 
 class Seat:
     """What a worker is given: its number from 1, its sockets, a line to the supervisor."""
 
-    __slots__ = ("line", "number", "sockets")
+    __slots__ = ("admin", "anew", "folder", "line", "number", "rolls", "sockets")
 
     def __init__(
         self, number: int, sockets: tuple[socket.socket, ...], line: socket.socket
@@ -44,7 +47,11 @@ class Seat:
         """`line` is readable only when the supervisor has gone."""
         self.number = number
         self.sockets = sockets
+        self.admin: frozenset[socket.socket] = frozenset()  # those of them for administration
+        self.folder: Path | None = None  # where all workers leave their numbers
         self.line = line
+        self.anew = False  # it begins as a new program, because the code may be another by now
+        self.rolls = False  # the one before it goes when it is ready
 
     def say(self, word: str, text: str = "") -> None:
         """The supervisor hears it. Words: ready; reload, for all others; failed, with the reason."""
@@ -96,7 +103,7 @@ def _bound(family: int, address: Any, *, reuse: bool) -> socket.socket:
     return made
 
 
-class _Worker:
+class Worker:
     """One worker as the supervisor sees it: written by the supervisor alone."""
 
     def __init__(self, number: int, sockets: tuple[socket.socket, ...]) -> None:
@@ -107,9 +114,16 @@ class _Worker:
         self.heard = b""  # of a message that is not complete
         self.words = ""  # its last ones
         self.is_ready = False
+        self.missed = False  # a reload, because it was not ready
         self.started_s = 0.0
         self.quick_deaths = 0  # in a row
         self.due_s: float | None = None  # when it is started; None while it runs, or should not
+
+    def successor(self, now_s: float) -> Worker:
+        """Another in the same seat, to be started now."""
+        made = Worker(self.number, self.sockets)
+        made.due_s = made.started_s = now_s
+        return made
 
 
 class Supervisor:
@@ -128,7 +142,7 @@ class Supervisor:
         `work` is called in the worker's process and told whether it replaces a dead one; it gives
         the exit code.
         """
-        self._workers = [_Worker(number, own) for number, own in enumerate(sockets, start=1)]
+        self._workers = [Worker(number, own) for number, own in enumerate(sockets, start=1)]
         self._work = work
         self._say = say
         self._now = clock.monotonic_s
@@ -140,6 +154,10 @@ class Supervisor:
         self._reason = ""  # why it gave up
         self._failed = False  # some worker did not end with 0
         self._is_bound = ends_with_terminal()
+        self._rolling = Rolling(self._workers, say)
+        self.folder: Path | None = None  # of the workers' numbers
+        # Told of each process that has ended, whoever it was.
+        self.buried: Callable[[int], None] = lambda _pid: None
 
     def run(self) -> int:
         """All workers have ended after a SIGTERM or SIGINT; the exit code. Raises StartRefused.
@@ -172,9 +190,13 @@ class Supervisor:
     # --- Life ------------------------------------------------------------------------------------
 
     def _lives(self) -> bool:
-        return any(worker.pid or worker.due_s is not None for worker in self._workers)
+        return any(worker.pid or worker.due_s is not None for worker in self._all)
 
-    def _due(self) -> Iterator[_Worker]:
+    @property
+    def _all(self) -> list[Worker]:
+        return [*self._workers, *self._rolling.leaving]
+
+    def _due(self) -> Iterator[Worker]:
         now_s = self._now()
         for worker in self._workers:
             if worker.due_s is not None and worker.due_s <= now_s:
@@ -182,32 +204,48 @@ class Supervisor:
 
     def _wait_s(self) -> float | None:
         times = [worker.due_s for worker in self._workers if worker.due_s is not None]
+        times += self._rolling.ends_at_s(self._now())
         if self._stops_at_s is not None:
             times.append(self._stops_at_s)
             if self._now() >= self._stops_at_s:
-                self._send(signal.SIGKILL)
+                self._send(signal.SIGKILL, self._all)
                 self._stops_at_s = self._now() + _PATIENCE_S
         return max(0.0, min(times) - self._now()) if times else None
 
-    def _start(self, worker: _Worker) -> None:
+    def _start(self, worker: Worker) -> None:
         """A process sits in the worker's seat. In that process SystemExit is raised."""
         ours, theirs = socket.socketpair()
         replaces = worker.started_s > 0
         worker.due_s = None
         sys.stdout.flush()
-        pid = os.fork()
+        # A signal to the new process waits until it is no longer heard by our handlers there.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+        except OSError as error:  # no room for another process now; the others serve
+            ours.close()
+            theirs.close()
+            worker.due_s = self._now() + _PAUSES_S[-1]
+            self._say("worker_not_started", worker=worker.number, reason=error.strerror)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            return
         if pid == 0:
             ours.close()
             self._leave(worker)
-            raise SystemExit(self._work(Seat(worker.number, worker.sockets, theirs), replaces))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            seat = Seat(worker.number, worker.sockets, theirs)
+            seat.folder = self.folder
+            seat.anew, seat.rolls = self._rolling.begun, self._rolling.awaits(worker)
+            raise SystemExit(self._work(seat, replaces))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
         ours.settimeout(0)
         worker.pid, worker.line, worker.started_s = pid, ours, self._now()
-        worker.heard, worker.words, worker.is_ready = b"", "", False
+        worker.heard, worker.words, worker.is_ready, worker.missed = b"", "", False, False
         self._selector.register(ours, selectors.EVENT_READ, worker)
         self._say("worker_started", worker=worker.number, worker_pid=pid)
 
-    def _leave(self, own: _Worker) -> None:
+    def _leave(self, own: Worker) -> None:
         """In a worker's process: nothing of the supervisor is left but the seat."""
         signal.set_wakeup_fd(-1)
         for number in _SIGNALS:
@@ -215,14 +253,14 @@ class Supervisor:
         self._selector.close()
         self._alarm.close()
         self._alarmed.close()
-        for worker in self._workers:
+        for worker in self._all:
             if worker.line is not None:
                 worker.line.close()
             for one in worker.sockets:
                 if one not in own.sockets:
                     one.close()
 
-    def _hear(self, worker: _Worker) -> None:
+    def _hear(self, worker: Worker) -> None:
         assert worker.line is not None
         try:
             data = worker.line.recv(_WORDS_BYTES_MAX)
@@ -239,12 +277,17 @@ class Supervisor:
             if word == "ready":
                 self._ready(worker)
             elif word == "reload":
-                self._send(signal.SIGHUP, besides=worker)
+                self._reload(besides=worker)
             elif word == "failed":
                 worker.words = text
 
-    def _ready(self, worker: _Worker) -> None:
+    def _ready(self, worker: Worker) -> None:
         worker.is_ready = True
+        if worker.missed:
+            self._reload((worker,))
+        if self._rolling.awaits(worker):
+            self._rolling.arrived(worker, self._now() + self._grace_s + _PATIENCE_S)
+            return
         if not self._begun and self._stops_at_s is None:
             self._begun = True
             for other in self._workers[1:]:
@@ -255,15 +298,16 @@ class Supervisor:
     # --- Death -----------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        for worker in self._workers:
+        for worker in self._all:
             if worker.pid:
                 pid, status = os.waitpid(worker.pid, os.WNOHANG)
                 if pid:
+                    self.buried(pid)
                     if worker.line is not None:
                         self._hear(worker)  # its last words may be on the line
                     self._died(worker, os.waitstatus_to_exitcode(status))
 
-    def _died(self, worker: _Worker, code: int) -> None:
+    def _died(self, worker: Worker, code: int) -> None:
         """`code` is negative for the number of a signal."""
         lived_s = self._now() - worker.started_s
         pid, worker.pid = worker.pid, 0
@@ -272,10 +316,16 @@ class Supervisor:
             worker.line.close()
             worker.line = None
         if self._stops_at_s is not None:
-            self._failed = self._failed or code != 0
+            # One that was still starting is ended by the signal itself.
+            self._failed = self._failed or code not in (
+                0,
+                0 if worker.is_ready else -signal.SIGTERM,
+            )
             for one in worker.sockets:  # or callers would wait for an answer of nobody
-                if all(one not in other.sockets for other in self._workers if other.pid):
+                if all(one not in other.sockets for other in self._all if other.pid):
                     one.close()
+            return
+        if self._rolling.gone(worker, pid, code):
             return
         fields = {"worker": worker.number, "worker_pid": pid, "exit_code": code}
         self._say("worker_died", **fields, lived_s=round(lived_s, 1), words=worker.words)
@@ -300,24 +350,33 @@ class Supervisor:
     def _signalled(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._stop()
+        elif signal.SIGUSR2 in numbers:
+            if self._stops_at_s is None:
+                self._rolling.begin(self._now())
         elif signal.SIGHUP in numbers:
             if self._is_bound and not has_terminal():
                 self._stop()
             else:
-                self._send(signal.SIGHUP)
+                self._reload()
 
     def _stop(self) -> None:
         if self._stops_at_s is None:
             self._stops_at_s = self._now() + self._grace_s + _PATIENCE_S
             for worker in self._workers:
                 worker.due_s = None
+        self._rolling.stop()
         self._send(signal.SIGTERM)
 
-    def _send(self, number: int, besides: _Worker | None = None) -> None:
-        for worker in self._workers:
-            # One that is not ready would die of SIGHUP, and reads the configuration anyway.
-            waits = number == signal.SIGHUP and not worker.is_ready
-            if worker.pid and worker is not besides and not waits:
+    def _reload(self, workers: Sequence[Worker] = (), *, besides: Worker | None = None) -> None:
+        for worker in workers or [*self._workers, *self._rolling.outgoing]:
+            # One that is not ready would die of SIGHUP: it hears of it later.
+            worker.missed = not worker.is_ready and worker is not besides
+            if worker.is_ready and worker is not besides:
+                self._send(signal.SIGHUP, (worker,))
+
+    def _send(self, number: int, workers: Sequence[Worker] = ()) -> None:
+        for worker in workers or self._workers:
+            if worker.pid:
                 with suppress(ProcessLookupError):
                     os.kill(worker.pid, number)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatemill.edge.describe.control import ROUTES
+from gatemill.describe.control import ROUTES
 from openapi_examples import operations
 
 OPERATIONS = {
@@ -14,7 +14,7 @@ OPERATIONS.pop("inference")
 OWN = {"limits", "usage", "usage_summary", "requests"}  # answer a plain key, about itself
 # What an admin gets for made-up ids and an empty body, where that is no 200.
 FOR_ADMIN = {
-    **dict.fromkeys(("keys_create", "teams_create", "users_create"), 400),
+    **dict.fromkeys(("keys_create", "teams_create", "users_create", "data_purge"), 400),
     **dict.fromkeys(("key", "keys_update", "keys_revoke", "keys_rotate", "requests_explain"), 404),
     **dict.fromkeys(("team", "teams_update", "teams_delete"), 404),
     **dict.fromkeys(("user", "users_update", "users_delete"), 404),
@@ -30,7 +30,7 @@ def _send(ask, name, key):
 
 def test_the_matrix_has_every_control_route():
     assert OPERATIONS.keys() >= ROUTES.keys() - {"explain"}
-    assert len(OPERATIONS) == 25
+    assert len(OPERATIONS) == 28
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

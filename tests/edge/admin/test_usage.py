@@ -111,6 +111,43 @@ async def test_recent_requests_are_listed_the_newest_first(ask, used):
     assert row["cost_usd"] == "0.007000"
     assert not (await ask.good("GET", "/api/v1/requests?status=error"))["data"]
     assert len((await ask.good("GET", "/api/v1/requests?status=ok&model=echo"))["data"]) == 3
+    seen = [row["request_id"] for row in listed["data"]]
+    rest = await ask.good("GET", f"/api/v1/requests?key={used}&limit=2&before={listed['before']}")
+    assert ([listed["after"], len(rest["data"]), rest["has_more"]]) == [None, 1, False]
+    back = await ask.good("GET", f"/api/v1/requests?key={used}&limit=2&after={rest['after']}")
+    assert [row["request_id"] for row in back["data"]] == seen
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("status=200", 3),
+        ("status=4xx", 0),
+        ("status=5xx&error=internal_error", 0),
+        ("min_latency_ms=86400000", 0),
+        ("since=1h", 3),
+        ("until=1h&status=ok", 0),
+    ],
+)
+async def test_requests_are_looked_for(ask, used, query, count):
+    found = await ask.good("GET", f"/api/v1/requests?key={used}&{query}")
+    assert len(found["data"]) == count
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("status=bad", "status"),
+        ("status=0", "status"),
+        ("before=x", "before"),
+        ("before=1_a&after=2_a", "after"),
+        ("min_latency_ms=-1", "min_latency_ms"),
+        ("since=never", "since"),
+    ],
+)
+async def test_a_search_that_makes_no_sense_is_refused(ask, query, param):
+    refused = await ask("GET", f"/api/v1/requests?{query}")
+    assert (refused.status, refused.param) == (400, param)
 
 
 async def test_a_request_of_the_past_is_explained(ask, used):

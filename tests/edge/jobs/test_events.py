@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+import heavy
 from gatemill.jobs import following
 from jobs_over_http import CHAT_ARGS, JOBS, events_of, jobs_there, running, submit, until
 
@@ -65,7 +66,7 @@ async def test_cancelling_ends_the_stream(ask):
     following = asyncio.ensure_future(_events(ask, job))
     await running(ask, job)
     await ask.good("DELETE", f"{JOBS}/{job}")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(heavy.within(2)):
         events = await following
     assert events[-1].data["state"] == "cancelled"
 
@@ -109,7 +110,7 @@ async def test_a_server_that_shuts_down_tells_whoever_follows(ask, gate):
     news = gate.home.jobs.desk.news
     await until(_answers(lambda: news.listeners))
     gate.door.draining = True
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(heavy.within(5)):
         said = await following
     gate.door.draining = False
     assert events_of(said)[-1].data["error"]["code"] == "draining"

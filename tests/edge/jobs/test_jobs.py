@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
+import heavy
 from jobs_over_http import CHAT_ARGS, JOBS, ended, jobs_there, running, submit
 
 CHAT = {"kind": "chat.completion", "args": CHAT_ARGS}
@@ -52,70 +51,69 @@ async def test_one_bad_job_of_many_leaves_none(ask):
     assert await jobs_there(ask) == 0
 
 
-@pytest.mark.parametrize(
-    ("said", "status", "code", "param"),
-    [
-        ({"kind": "chat.completions"}, 400, "invalid_value", "kind"),
-        ({"kind": "webhook", "args": {}}, 400, "invalid_value", "kind"),
-        ({"kind": "response", "args": {}}, 400, "invalid_value", "kind"),
-        ({"kind": "held", "args": {"count": "x"}}, 422, "invalid_arguments", "args.count"),
-        ({"kind": "held", "args": {"cuont": 1}}, 422, "invalid_arguments", "args"),
-        ({"kind": "held", "args": []}, 422, "invalid_arguments", "args"),
-        ({"kind": "held", "args": None}, 422, "invalid_arguments", "args"),
-        ({"kind": "held", "args": {"odd": True}}, 422, "invalid_arguments", "args.odd"),
-        (
-            {"kind": "chat.completion", "args": {**CHAT_ARGS, "messages": [{"role": 5}]}},
-            422,
-            "invalid_arguments",
-            "args.messages.0.role",
-        ),
-        (
-            {"kind": "chat.completion", "args": {**CHAT_ARGS, "model": "nobody"}},
-            404,
-            "model_not_found",
-            "args.model",
-        ),
-        ({"kind": "held", "args": {"says": ["x" * 20_001]}}, 413, "request_too_large", "args"),
-        ({"kind": "held", "run_at": 1.0}, 400, "invalid_value", "run_at"),
-        ({"kind": "held", "run_at": "2020-01-01T00:00:00Z"}, 400, "invalid_value", "run_at"),
-        ({"kind": "held", "run_at": "tomorrow"}, 400, "invalid_value", "run_at"),
-        ({"kind": "held", "ttl": -1}, 400, "invalid_value", "ttl"),
-        ({"kind": "held", "priority": "urgent"}, 400, "invalid_value", "priority"),
-        ({"kind": "held", "metadata": {"a": 1}}, 400, "invalid_value", "metadata"),
-        ({"kind": "held", "queue": "x"}, 400, "unsupported_parameter", "queue"),
-        ({}, 400, "missing_required_parameter", "kind"),
-        (b"{", 400, "invalid_json", None),
-        (b"", 400, "invalid_json", None),
-        (b'{"kind":"held","kind":"\\u0000"}', 400, "invalid_value", "kind"),
-    ],
-    ids=lambda value: str(value)[:50],
-)
-async def test_what_is_refused_leaves_nothing(ask, said, status, code, param):
-    answer = await ask("POST", JOBS, said)
-    error = answer.json["error"]
-    assert (answer.status, error["code"], error["param"]) == (status, code, param), error
-    assert await jobs_there(ask) == 0
+REFUSED = [
+    ({"kind": "chat.completions"}, 400, "invalid_value", "kind"),
+    ({"kind": "webhook", "args": {}}, 400, "invalid_value", "kind"),
+    ({"kind": "response", "args": {}}, 400, "invalid_value", "kind"),
+    ({"kind": "held", "args": {"count": "x"}}, 422, "invalid_arguments", "args.count"),
+    ({"kind": "held", "args": {"cuont": 1}}, 422, "invalid_arguments", "args"),
+    ({"kind": "held", "args": []}, 422, "invalid_arguments", "args"),
+    ({"kind": "held", "args": None}, 422, "invalid_arguments", "args"),
+    ({"kind": "held", "args": {"odd": True}}, 422, "invalid_arguments", "args.odd"),
+    (
+        {"kind": "chat.completion", "args": {**CHAT_ARGS, "messages": [{"role": 5}]}},
+        422,
+        "invalid_arguments",
+        "args.messages.0.role",
+    ),
+    (
+        {"kind": "chat.completion", "args": {**CHAT_ARGS, "model": "nobody"}},
+        404,
+        "model_not_found",
+        "args.model",
+    ),
+    ({"kind": "held", "args": {"says": ["x" * 20_001]}}, 413, "request_too_large", "args"),
+    ({"kind": "held", "run_at": 1.0}, 400, "invalid_value", "run_at"),
+    ({"kind": "held", "run_at": "2020-01-01T00:00:00Z"}, 400, "invalid_value", "run_at"),
+    ({"kind": "held", "run_at": "tomorrow"}, 400, "invalid_value", "run_at"),
+    ({"kind": "held", "ttl": -1}, 400, "invalid_value", "ttl"),
+    ({"kind": "held", "priority": "urgent"}, 400, "invalid_value", "priority"),
+    ({"kind": "held", "metadata": {"a": 1}}, 400, "invalid_value", "metadata"),
+    ({"kind": "held", "queue": "x"}, 400, "unsupported_parameter", "queue"),
+    ({}, 400, "missing_required_parameter", "kind"),
+    (b"{", 400, "invalid_json", None),
+    (b"", 400, "invalid_json", None),
+    (b'{"kind":"held","kind":"\\u0000"}', 400, "invalid_value", "kind"),
+]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://127.0.0.1/hook",
-        "http://10.1.2.3/hook",
-        "http://[::1]/",
-        "http://2130706433/",
-        "http://0x7f.1/",
-        "http://169.254.169.254/latest/meta-data",
-        "ftp://example.com/",
-        "https://user:pass@example.com/",
-        "not a url",
-        "http://localhost:8700/",
-    ],
-)
-async def test_a_callback_to_a_private_or_odd_address_is_refused(ask, url):
-    said = await ask("POST", JOBS, {"kind": "held", "callback_url": url})
-    assert (said.status, said.json["error"]["param"]) == (400, "callback_url")
-    assert "127.0.0.1" not in said.json["error"]["message"]
+async def test_what_is_refused_leaves_nothing(ask):
+    for said, status, code, param in REFUSED:
+        answer = await ask("POST", JOBS, said)
+        error = answer.json["error"]
+        assert (answer.status, error["code"], error["param"]) == (status, code, param), error
+        assert await jobs_there(ask) == 0, said
+
+
+PRIVATE = [
+    "http://127.0.0.1/hook",
+    "http://10.1.2.3/hook",
+    "http://[::1]/",
+    "http://2130706433/",
+    "http://0x7f.1/",
+    "http://169.254.169.254/latest/meta-data",
+    "ftp://example.com/",
+    "https://user:pass@example.com/",
+    "not a url",
+    "http://localhost:8700/",
+]
+
+
+async def test_a_callback_to_a_private_or_odd_address_is_refused(ask):
+    for url in PRIVATE:
+        said = await ask("POST", JOBS, {"kind": "held", "callback_url": url})
+        assert (said.status, said.json["error"]["param"]) == (400, "callback_url"), url
+        assert "127.0.0.1" not in said.json["error"]["message"]
     assert await jobs_there(ask) == 0
 
 
@@ -241,22 +239,22 @@ async def test_jobs_are_filtered(ask):
     assert await found("parent=job_none") == []
 
 
-@pytest.mark.parametrize(
-    ("query", "param"),
-    [
-        ("state=done", "state"),
-        ("priority=urgent", "priority"),
-        ("limit=0", "limit"),
-        ("limit=501", "limit"),
-        ("limit=x", "limit"),
-        ("created_after=soon", "created_after"),
-        ("stat=queued", "stat"),
-        ("limit=1&limit=2", "limit"),
-    ],
-)
-async def test_a_bad_query_is_refused_by_name(ask, query, param):
-    said = await ask("GET", f"{JOBS}?{query}")
-    assert (said.status, said.json["error"]["param"]) == (400, param)
+BAD_QUERIES = [
+    ("state=done", "state"),
+    ("priority=urgent", "priority"),
+    ("limit=0", "limit"),
+    ("limit=501", "limit"),
+    ("limit=x", "limit"),
+    ("created_after=soon", "created_after"),
+    ("stat=queued", "stat"),
+    ("limit=1&limit=2", "limit"),
+]
+
+
+async def test_a_bad_query_is_refused_by_name(ask):
+    for query, param in BAD_QUERIES:
+        said = await ask("GET", f"{JOBS}?{query}")
+        assert (said.status, said.json["error"]["param"]) == (400, param), query
 
 
 # --- Cancel ---------------------------------------------------------------------------------------
@@ -277,7 +275,7 @@ async def test_a_running_job_that_is_cancelled_stops_within_two_seconds(ask):
     await running(ask, job["id"])
     asked = await ask.good("DELETE", f"{JOBS}/{job['id']}")
     assert asked["state"] == "cancelled" or asked["cancelling"]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(heavy.within(2)):
         done = await ended(ask, job["id"])
     assert (done["state"], done["result"], done["cancelling"]) == ("cancelled", None, False)
 

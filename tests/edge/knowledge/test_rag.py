@@ -18,7 +18,7 @@ from gatemill.knowledge.retrieval import Found, Passage
 from gatemill.wire import sse
 from gateway_parts import SECRET, Stage, route
 from jobs_over_http import events_of
-from peer import peer, post
+from peer import PATIENCE_S, peer, post
 from playbook import ROLE, Scripted, delta, target
 
 RAG = "/v1/rag/query"
@@ -27,7 +27,7 @@ ASKED = {"query": "What is the command for a key?", "store": "notes"}
 
 async def rows(gate, count: int):
     """The rows of the ledger once there are so many, newest first."""
-    async with asyncio.timeout(10), peer(gate) as probe:
+    async with asyncio.timeout(PATIENCE_S), peer(gate) as probe:
         while True:
             await gate.home.ledger.flushed()
             found = await gate.home.ledger.recent(10)
@@ -217,8 +217,8 @@ async def test_who_leaves_hangs_up_on_the_provider(gate, fake, notes, stream):
         await client.send(post(gate, msgspec.json.encode(slow), path=RAG))
         if stream:
             await client.head()
-        await fake.journal.wait_for(lambda row: row.path.endswith("/chat/completions"), 10.0)
-    await fake.journal.wait_for(lambda row: row.outcome == "client_left", 10.0)
+        await fake.journal.wait_for(lambda row: row.path.endswith("/chat/completions"), PATIENCE_S)
+    await fake.journal.wait_for(lambda row: row.outcome == "client_left", PATIENCE_S)
     (row,) = await rows(gate, 1)
     assert row.error == "client_closed_request"
     assert gate.home.gateway.meter.in_flight == 0

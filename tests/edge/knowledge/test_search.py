@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import openai
-
 from filled_stores import fake_vector as vector
 from filled_stores import filled, owner_of_secret
+from sdks import openai_at
 
 PAGE = ["object", "search_query", "data", "has_more", "next_page"]
 
@@ -15,7 +14,7 @@ def path(store) -> str:
 
 
 async def test_openais_sdk_finds_passages(gate, notes):
-    async with openai.AsyncOpenAI(api_key=gate.key, base_url=f"{gate.url}/v1") as client:
+    async with openai_at(gate.url, gate.key) as client:
         page = await client.vector_stores.search(notes.id, query="budget money", max_num_results=1)
         many = await client.vector_stores.search(notes.id, query=["revoked", "create"])
     (found,) = page.data

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from gatemill.edge.experiments import arms, feedback, lifecycle
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     lifecycle.add(app, shown)
     arms.add(app, shown)

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import MissingParameter, NotFound
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.experiments.told import ONE, Window, event
 from gatemill.edge.jobs.counter import page
 from gatemill.gateway.routes import allows
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 _VERSION_MAX = 2**53
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     window = Window(shown)
     clerk = window.clerk
 
     async def results(request: Request, experiment_id: str) -> Response:
-        clerk.admin(request)
         return clerk.answer(await window.desk.results(experiment_id))
 
     async def events(request: Request, experiment_id: str) -> Response:
-        clerk.admin(request)
         asked = Asked(request, "limit", "before")
         limit, before = page(asked), asked.whole("before", None, _VERSION_MAX)
         found = await window.desk.events(experiment_id, limit + 1, before)
@@ -45,7 +42,7 @@ def add(app: FastAPI, shown: Shown) -> None:
             raise MissingParameter("`unit`: is required: whose arm you ask for.", param="unit")
         one = await window.desk.get(experiment_id)
         # A key that may not call the model does not hear that it is split.
-        if not key.admin and (one.state == "draft" or not allows(key, one.served)):
+        if not key.may("admin:read") and (one.state == "draft" or not allows(key, one.served)):
             raise NotFound("There is no such experiment.", param="id")
         said = {
             "object": "experiment.assignment",

@@ -12,14 +12,13 @@ from gatemill.edge.jobs import dead_letters, events, jobs, predictions, queues, 
 from gatemill.edge.jobs.counter import Counter
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 __all__ = ["add"]
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """All routes of this package."""
     counter = Counter(Clerk(shown), shown)
     for resource in (jobs, predictions, events, dead_letters, queues, responses, tasks):

@@ -27,7 +27,8 @@ from gatemill.wire.body import check, check_depth
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from fastapi import Request, Response
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from gatemill.core.call import Key
     from gatemill.edge.admin.bodies import Asked
@@ -79,7 +80,7 @@ class Counter:
             arrival.take(piece, bytes_max)
         if arrival.refusal is not None:
             raise arrival.refusal
-        return arrival.body(bytes_max)
+        return await arrival.body(bytes_max)
 
     async def read(self, request: Request, kind: type[T]) -> T:
         """The body as a `kind`; an empty one is an empty object. Raises InvalidRequest and its kinds."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Meta, Raw, Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import MissingParameter
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.jobs.counter import priority
 from gatemill.edge.jobs.jobs import MOMENTS, moments
@@ -20,9 +20,8 @@ from gatemill.ledger.jobs.rows import Filter
 from gatemill.wire.moments import moment_s
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.core.ports import Json
+    from gatemill.edge.application import Application
     from gatemill.edge.jobs.counter import Counter
 
 PATH = "/v1/dead_letters"
@@ -50,14 +49,14 @@ class _ReplayMany(Struct):
     priority: Word | None = None
 
 
-def add(app: FastAPI, counter: Counter) -> None:
+def add(app: Application, counter: Counter) -> None:
     """The routes."""
     _add_reading(app, counter)
     _add_replaying(app, counter)
     _add_purging(app, counter)
 
 
-def _add_reading(app: FastAPI, counter: Counter) -> None:
+def _add_reading(app: Application, counter: Counter) -> None:
     clerk = counter.clerk
 
     async def listed(request: Request) -> Response:
@@ -73,7 +72,7 @@ def _add_reading(app: FastAPI, counter: Counter) -> None:
     app.add_api_route(_ONE, one, methods=["GET"], **describe.route("dead_letter"))
 
 
-def _add_replaying(app: FastAPI, counter: Counter) -> None:
+def _add_replaying(app: Application, counter: Counter) -> None:
     clerk = counter.clerk
 
     async def replay(request: Request, job_id: str) -> Response:
@@ -108,7 +107,7 @@ def _add_replaying(app: FastAPI, counter: Counter) -> None:
     )
 
 
-def _add_purging(app: FastAPI, counter: Counter) -> None:
+def _add_purging(app: Application, counter: Counter) -> None:
     clerk = counter.clerk
 
     async def purge(request: Request, job_id: str) -> Response:

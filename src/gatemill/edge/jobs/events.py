@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import InvalidValue
 from gatemill.core.job import Job, Progress
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.jobs import shown
 from gatemill.jobs.following import follow
@@ -23,15 +23,14 @@ from gatemill.wire import fields, sse
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from fastapi import FastAPI
-
     from gatemill.core.call import Key
+    from gatemill.edge.application import Application
     from gatemill.edge.jobs.counter import Counter
 
 _NUMBER_MAX = 2**53
 
 
-def add(app: FastAPI, counter: Counter) -> None:
+def add(app: Application, counter: Counter) -> None:
     """The route."""
 
     async def events(request: Request, job_id: str) -> Response:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.job import STATES
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.jobs.counter import PRIORITY_WORDS, priority
 from gatemill.jobs import shown
@@ -16,8 +16,7 @@ from gatemill.jobs.submission import read
 from gatemill.ledger.jobs.rows import Filter
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.jobs.counter import Counter
 
 PATH = "/v1/jobs"
@@ -26,13 +25,13 @@ _FILTERS = ("state", "kind", "queue", "priority", "error", "parent")
 MOMENTS = ("created_after", "created_before")
 
 
-def add(app: FastAPI, counter: Counter) -> None:
+def add(app: Application, counter: Counter) -> None:
     """The routes."""
     _add_reading(app, counter)
     _add_changing(app, counter)
 
 
-def _add_reading(app: FastAPI, counter: Counter) -> None:
+def _add_reading(app: Application, counter: Counter) -> None:
     clerk = counter.clerk
 
     async def listed(request: Request) -> Response:
@@ -57,7 +56,7 @@ def _add_reading(app: FastAPI, counter: Counter) -> None:
     app.add_api_route(_ONE, one, methods=["GET"], **describe.route("job"))
 
 
-def _add_changing(app: FastAPI, counter: Counter) -> None:
+def _add_changing(app: Application, counter: Counter) -> None:
     clerk = counter.clerk
 
     async def submit(request: Request) -> Response:
@@ -81,6 +80,10 @@ def _add_changing(app: FastAPI, counter: Counter) -> None:
         return clerk.answer(shown.job(await counter.desk.cancel(key, job_id)))
 
     app.add_api_route(PATH, submit, methods=["POST"], **describe.route("jobs_create"))
+    # The same for the dashboard.
+    app.add_api_route(
+        "/ui/jobs", submit, methods=["POST"], name="ui_jobs_create", include_in_schema=False
+    )
     app.add_api_route(_ONE, cancel, methods=["DELETE"], **describe.route("jobs_cancel"))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Meta, Raw, Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import GatemillError, InvalidArguments, InvalidValue
 from gatemill.core.job import owner_of
-from gatemill.edge import describe
 from gatemill.edge.jobs.jobs import PATH as JOBS
 from gatemill.jobs import shown
 from gatemill.jobs.items import check_size
@@ -20,9 +20,8 @@ from gatemill.wire import fields
 from gatemill.wire.body import check, check_depth
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.core.call import Key
+    from gatemill.edge.application import Application
     from gatemill.edge.jobs.counter import Counter
 
 PATH = "/v1/predict/batch"
@@ -48,7 +47,7 @@ _names = msgspec.json.Decoder(dict[str, Raw])
 _PLACES = {"args.items": "input", "args.params.": "", "args.": ""}
 
 
-def add(app: FastAPI, counter: Counter) -> None:
+def add(app: Application, counter: Counter) -> None:
     """The route."""
 
     async def submit(request: Request) -> Response:

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
-from gatemill.edge import describe
+from gatemill import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.jobs import queues
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.jobs.counter import Counter
 
 _PATH = "/v1/queues"
 
 
-def add(app: FastAPI, counter: Counter) -> None:
+def add(app: Application, counter: Counter) -> None:
     """The routes."""
     clerk = counter.clerk
 
     async def listed(request: Request) -> Response:
-        clerk.admin(request)
         Asked(request)
         found = await queues.listed(counter.desk.services)
         return clerk.listing(found, len(found))
 
     async def pause(request: Request, name: str) -> Response:
-        clerk.admin(request)
         return clerk.answer(await queues.pause(counter.desk.services, name, paused=True))
 
     async def resume(request: Request, name: str) -> Response:
-        clerk.admin(request)
         return clerk.answer(await queues.pause(counter.desk.services, name, paused=False))
 
     app.add_api_route(_PATH, listed, methods=["GET"], **describe.route("queues"))

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.job import FINAL
-from gatemill.edge import background, describe
+from gatemill.edge import background
 from gatemill.edge.jobs.events import place
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.core.call import Key
+    from gatemill.edge.application import Application
     from gatemill.edge.jobs.counter import Counter
 
 _ONE = "/v1/responses/{response_id}"
@@ -25,7 +25,7 @@ STOPPED_S_MAX = 3.0  # running work stops within two
 _LOOK_EVERY_S = 0.25
 
 
-def add(app: FastAPI, counter: Counter) -> None:
+def add(app: Application, counter: Counter) -> None:
     """The routes."""
     clerk = counter.clerk
 

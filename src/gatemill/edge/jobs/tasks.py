@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Raw, Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import InvalidArguments, NotFound
-from gatemill.edge import describe
 from gatemill.edge.jobs.counter import priority
 from gatemill.jobs.desk import CHAT, Manner
 from gatemill.jobs.submission import Submission, Word
@@ -21,10 +21,9 @@ from gatemill.wire import fields
 from gatemill.wire.body import check, check_depth
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.core.job import Job
     from gatemill.core.ports import Json
+    from gatemill.edge.application import Application
     from gatemill.edge.jobs.counter import Counter
     from gatemill.jobs.submission import Sender
 
@@ -51,13 +50,13 @@ class _Besides(Struct):
 _besides = msgspec.json.Decoder(_Besides)
 
 
-def add(app: FastAPI, counter: Counter) -> None:
+def add(app: Application, counter: Counter) -> None:
     """The routes."""
     _add_submitting(app, counter)
     _add_reading(app, counter)
 
 
-def _add_submitting(app: FastAPI, counter: Counter) -> None:
+def _add_submitting(app: Application, counter: Counter) -> None:
     async def chat(request: Request) -> Response:
         sender, asked, besides = await _handed_in(counter, request)
         manner = Manner(CHAT, priority(besides.priority), besides.callback_url or "")
@@ -86,7 +85,7 @@ def _add_submitting(app: FastAPI, counter: Counter) -> None:
     )
 
 
-def _add_reading(app: FastAPI, counter: Counter) -> None:
+def _add_reading(app: Application, counter: Counter) -> None:
     clerk = counter.clerk
 
     async def one(request: Request, task_id: str) -> Response:

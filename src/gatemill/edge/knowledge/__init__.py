@@ -14,12 +14,11 @@ from gatemill.edge.knowledge import (
 )
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     for room in (stores, store_files, file_batches, documents, search, rag):
         room.add(app, shown)

@@ -17,6 +17,7 @@ from gatemill.core.job import owner_of
 from gatemill.edge.arrival import Arrival
 from gatemill.edge.deferred import desk_of
 from gatemill.edge.jobs.counter import Counter
+from gatemill.gateway import aside
 from gatemill.jobs.making import new_job
 from gatemill.knowledge.asking import Asking
 from gatemill.knowledge.extracting.limits import SERVER
@@ -27,7 +28,7 @@ from gatemill.ledger.knowledge.stores import Page
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fastapi import Request
+    from starlette.requests import Request
 
     from gatemill.core.call import Key
     from gatemill.edge.admin.bodies import Asked
@@ -84,13 +85,20 @@ class StoreClerk:
         texts: Mapping[str, str],
         batch_id: str = "",
     ) -> tuple[str, list[Document]]:
-        """A job reads the documents in: its id, and how they stand. Raises Conflict, RequestTooLarge."""
-        services = self.services
+        """A job reads the documents in: its id, and how they stand.
+
+        Its arguments hold the texts as they may be stored. Raises Conflict, RequestTooLarge,
+        ContentBlocked, GuardUnavailable.
+        """
+        services, gateway = self.services, self.clerk.gateway
         await self.desk.check_room(store, len(new))
         args = {
             "store": store.id,
             "accepted": True,
-            "documents": [{"id": one, "text": text} for one, text in texts.items()],
+            "documents": [
+                {"id": one, "text": await aside.stored(gateway, key, "documents", text)}
+                for one, text in texts.items()
+            ],
         }
         job = new_job(services, INGEST, msgspec.json.encode(args), owner=store.owner, key_id=key.id)
         found = await self.desk.store.begin(store, new, Filling(job=job, batch_id=batch_id))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import RequestTooLarge
-from gatemill.edge import describe
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.knowledge.clerk import StoreClerk
 from gatemill.edge.knowledge.stores import ONE
@@ -17,8 +17,7 @@ from gatemill.knowledge import submitted
 from gatemill.knowledge.submitted import Chunking, Text
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 PATH = ONE + "/documents"
@@ -31,7 +30,7 @@ class _New(Struct):
     chunking_strategy: Chunking | None = None
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The route."""
     clerk = Clerk(shown)
     stores = StoreClerk(clerk, shown)

@@ -6,13 +6,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import Conflict, InvalidValue, MissingParameter, NotFound
 from gatemill.core.job import owner_of
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.deferred import desk_of
@@ -27,8 +27,7 @@ from gatemill.ledger.knowledge.documents import Batch
 from gatemill.ledger.knowledge.rows import Counts
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 PATH = ONE + "/file_batches"
@@ -58,7 +57,7 @@ class _New(Struct):
         return [_File(one, self.attributes, self.chunking_strategy) for one in self.file_ids]
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     clerk = Clerk(shown)
     stores = StoreClerk(clerk, shown)

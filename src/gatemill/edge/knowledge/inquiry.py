@@ -12,9 +12,9 @@ from msgspec import Raw, Struct
 
 from gatemill.core.errors import GatemillError, NotFound
 from gatemill.core.job import owner_of
-from gatemill.edge import failures, hot
+from gatemill.edge import faults, hot
+from gatemill.edge.acting import acting
 from gatemill.edge.admin.clerk import Clerk
-from gatemill.edge.arrival import Arrival
 from gatemill.edge.asgi import WorkResponse
 from gatemill.edge.deferred import desk_of
 from gatemill.edge.jobs.counter import Counter
@@ -26,7 +26,8 @@ from gatemill.wire.body import check, check_depth
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from fastapi import Request, Response
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from gatemill.edge.hot import Answer
     from gatemill.edge.shown import Shown
@@ -113,23 +114,20 @@ class Inquiries:
         """
         key = self._clerk.caller(request)
         body = reading.read(await self._counter.body(request), self._clerk.gateway.json_depth_max)
-        gateway = self._clerk.gateway
-        arrival = Arrival(gateway.now())
-        for name, value in request.headers.raw:
-            arrival.header(name, value)
+        gateway, caller = acting(self._clerk.gateway, request, key)
         inquiry = Inquiry(
             operation,
-            Asking(gateway, arrival.caller(), gateway.new_id(self._clerk.now_s)),
+            Asking(gateway, caller, gateway.new_id(self._clerk.now_s)),
             desk_of(self._shown.door).services.rooms.knowledge,
             owner_of(key),
-            arrival.started_s,
+            caller.started_s,
         )
         return WorkResponse(self._shown.door, self._answered(inquiry, work(inquiry, body)))
 
     async def _answered(self, inquiry: Inquiry, work: Coroutine[Any, Any, Answer]) -> Answer:
         meter, asking = self._clerk.gateway.meter, inquiry.asking
         try:
-            answer = await failures.shielded(work, asking.request_id)
+            answer = await faults.shielded(work, asking.request_id)
         except GatemillError as error:
             if error is not asking.failure:  # that one was counted when it happened
                 meter.error(error.code)

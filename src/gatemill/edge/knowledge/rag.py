@@ -9,25 +9,25 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import InvalidValue
-from gatemill.edge import describe, hot
+from gatemill.edge import hot
 from gatemill.edge.flow import Flow
 from gatemill.edge.knowledge.inquiry import Inquiries, Reading
 from gatemill.knowledge.answering import Answering, Question
 from gatemill.knowledge.retrieval import Rerank, Wanted
 from gatemill.ledger.knowledge import filters
-from gatemill.wire import sse
+from gatemill.wire import fields, sse
 from gatemill.wire.limits import usd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.hot import Answer
     from gatemill.edge.knowledge.inquiry import Inquiry
     from gatemill.edge.shown import Shown
@@ -90,7 +90,7 @@ _READING = Reading(
 )
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The route."""
     inquiries = Inquiries(shown)
 
@@ -98,11 +98,16 @@ def add(app: FastAPI, shown: Shown) -> None:
         return await inquiries.take(request, "rag", _READING, _answered)
 
     app.add_api_route(PATH, query, methods=["POST"], **describe.route("rag_query"))
+    # The same for the dashboard.
+    app.add_api_route(
+        "/ui/knowledge/answer", query, methods=["POST"], name="ui_rag", include_in_schema=False
+    )
 
 
 async def _answered(inquiry: Inquiry, asked: RagAsked) -> Answer:
     wanted = _wanted(asked)
     store = await inquiry.store(asked.store, "store")
+    await inquiry.asking.check("rag", fields.encode({"query": asked.query}))
     found = await inquiry.desk.search.run(store, wanted, inquiry.asking)
     question = Question(
         text=asked.query,
@@ -118,7 +123,7 @@ async def _answered(inquiry: Inquiry, asked: RagAsked) -> Answer:
     if asked.answer:
         await answering.whole()
     told = {
-        **_found(inquiry.asking, found, answering),
+        **await _found(inquiry.asking, found, answering),
         "answer": answering.text if asked.answer else None,
         "model": answering.model if asked.answer else None,
         **_spent(inquiry.asking, found, answering),
@@ -177,7 +182,7 @@ async def _events(
 ) -> AsyncGenerator[bytes, None]:
     try:
         await answering.open()
-        yield sse.event(_encode(_found(asking, found, answering)), "citations")
+        yield sse.event(_encode(await _found(asking, found, answering)), "citations")
         async with aclosing(answering.events()) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -194,9 +199,9 @@ async def _after(first: bytes, events: AsyncGenerator[bytes, None]) -> AsyncGene
             yield event
 
 
-def _found(asking: Asking, found: Found, answering: Answering) -> dict[str, Any]:
-    """What is known before there is an answer."""
-    return {
+async def _found(asking: Asking, found: Found, answering: Answering) -> dict[str, Any]:
+    """What is known before there is an answer. Raises ContentBlocked for what guards let nobody see."""
+    told = {
         "id": asking.request_id,
         "object": "rag.answer",
         "mode": found.mode,
@@ -224,6 +229,7 @@ def _found(asking: Asking, found: Found, answering: Answering) -> dict[str, Any]
             for passage in found.passages
         ],
     }
+    return await asking.shown("rag", told)
 
 
 def _spent(asking: Asking, found: Found, answering: Answering) -> dict[str, Any]:

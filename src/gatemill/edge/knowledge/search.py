@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import InvalidValue, UnsupportedParameter
-from gatemill.edge import describe
 from gatemill.edge.knowledge.inquiry import Inquiries, Reading
 from gatemill.knowledge.retrieval import Rerank, Wanted
 from gatemill.ledger.knowledge import filters
+from gatemill.wire import fields
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.hot import Answer
     from gatemill.edge.knowledge.inquiry import Inquiry
     from gatemill.edge.shown import Shown
@@ -60,7 +60,7 @@ _READING = Reading(
 )
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The route."""
     inquiries = Inquiries(shown)
 
@@ -76,6 +76,7 @@ def add(app: FastAPI, shown: Shown) -> None:
 async def _searched(inquiry: Inquiry, asked: SearchAsked, store_id: str) -> Answer:
     wanted = _wanted(asked)
     store = await inquiry.store(store_id, "vector_store_id")
+    await inquiry.asking.check("search", fields.encode({"query": asked.query}))
     found = await inquiry.desk.search.run(store, wanted, inquiry.asking)
     page = {
         "object": "vector_store.search_results.page",
@@ -84,7 +85,7 @@ async def _searched(inquiry: Inquiry, asked: SearchAsked, store_id: str) -> Answ
         "has_more": False,
         "next_page": None,
     }
-    return inquiry.answer(page, degraded(found))
+    return inquiry.answer(await inquiry.asking.shown("search", page), degraded(found))
 
 
 def degraded(found: Found) -> bytes:

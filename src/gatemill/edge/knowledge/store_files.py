@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.job import owner_of
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.files import page
@@ -23,8 +23,7 @@ from gatemill.knowledge.submitted import Attributes, Chunking
 from gatemill.ledger.knowledge.rows import STATUSES
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
     from gatemill.ledger.knowledge.rows import Document, Store
 
@@ -43,7 +42,7 @@ class _Change(Struct):
     attributes: Attributes | None
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     clerk = Clerk(shown)
     stores = StoreClerk(clerk, shown)
@@ -51,7 +50,7 @@ def add(app: FastAPI, shown: Shown) -> None:
     _add_reading(app, clerk, stores)
 
 
-def _add_changing(app: FastAPI, clerk: Clerk, stores: StoreClerk) -> None:
+def _add_changing(app: Application, clerk: Clerk, stores: StoreClerk) -> None:
     async def create(request: Request, store_id: str) -> Response:
         key, desk = clerk.caller(request), stores.desk
         store = await stores.store(request, store_id)
@@ -87,7 +86,7 @@ def _add_changing(app: FastAPI, clerk: Clerk, stores: StoreClerk) -> None:
         app.add_api_route(path, handler, methods=[method], **describe.route(name))
 
 
-def _add_reading(app: FastAPI, clerk: Clerk, stores: StoreClerk) -> None:
+def _add_reading(app: Application, clerk: Clerk, stores: StoreClerk) -> None:
     async def listed(request: Request, store_id: str) -> Response:
         store = await stores.store(request, store_id)
         return clerk.answer(await listing(stores, store, Asked(request, *ASKED)))

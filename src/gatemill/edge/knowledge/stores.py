@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import UNSET, Meta, Struct, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import InvalidValue
 from gatemill.core.job import owner_of
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.files import page
@@ -24,8 +24,7 @@ from gatemill.knowledge.submitted import Chunking
 from gatemill.ledger.knowledge.stores import Change
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
 
 PATH = "/v1/vector_stores"
@@ -59,7 +58,7 @@ class _Change(Struct):
     metadata: Metadata | UnsetType | None = UNSET
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     clerk = Clerk(shown)
     desk = StoreClerk(clerk, shown)
@@ -67,7 +66,7 @@ def add(app: FastAPI, shown: Shown) -> None:
     _add_reading(app, clerk, desk)
 
 
-def _add_changing(app: FastAPI, clerk: Clerk, stores: StoreClerk) -> None:
+def _add_changing(app: Application, clerk: Clerk, stores: StoreClerk) -> None:
     async def create(request: Request) -> Response:
         key, desk = clerk.caller(request), stores.desk
         said = await stores.read(request, _New)
@@ -115,7 +114,7 @@ def _add_changing(app: FastAPI, clerk: Clerk, stores: StoreClerk) -> None:
         app.add_api_route(path, handler, methods=[method], **describe.route(name))
 
 
-def _add_reading(app: FastAPI, clerk: Clerk, stores: StoreClerk) -> None:
+def _add_reading(app: Application, clerk: Clerk, stores: StoreClerk) -> None:
     async def listed(request: Request) -> Response:
         owner = owner_of(clerk.caller(request))
         wanted = page_of(Asked(request, "limit", "after", "before", "order"))

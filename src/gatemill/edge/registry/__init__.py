@@ -10,15 +10,14 @@ from gatemill.edge.jobs.counter import Counter
 from gatemill.edge.registry import aliases, cards, names, prompts, versions
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.core.call import Key
     from gatemill.core.ports import Json
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
     from gatemill.registry.desk import Desk
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     clerk = Clerk(shown)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
-from gatemill.edge import describe
+from gatemill import describe
 from gatemill.edge.admin.bodies import Asked, read
 from gatemill.edge.registry import cards
 from gatemill.edge.registry.names import ONE
@@ -17,9 +17,8 @@ from gatemill.ledger.registry_rows import Move
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastapi import FastAPI
-
     from gatemill.edge.admin.clerk import Clerk
+    from gatemill.edge.application import Application
     from gatemill.ledger.registry_rows import Moved
     from gatemill.registry.desk import Desk
 
@@ -38,26 +37,26 @@ class _To(Struct):
     if_current: Annotated[int, Meta(ge=0, le=2**31)] | None = None
 
 
-def add(app: FastAPI, clerk: Clerk, desk: Callable[[], Desk]) -> None:
+def add(app: Application, clerk: Clerk, desk: Callable[[], Desk]) -> None:
     """The routes."""
 
     def told(name: str, moved: Moved) -> Response:
         return clerk.answer(cards.moved(desk().entry(name), name, moved))
 
     async def move(request: Request, name: str, alias: str) -> Response:
-        admin = clerk.admin(request)
+        admin = clerk.caller(request)
         said = await read(request, _To)
         wanted = Move(name, alias, said.reason, admin.id, said.if_current)
         return told(name, await desk().move(wanted, said.version))
 
     async def rollback(request: Request, name: str, alias: str) -> Response:
-        admin = clerk.admin(request)
+        admin = clerk.caller(request)
         said = await read(request, _Back)
         wanted = Move(name, alias, said.reason, admin.id, said.if_current)
         return told(name, await desk().rollback(wanted))
 
     async def delete(request: Request, name: str, alias: str) -> Response:
-        admin = clerk.admin(request)
+        admin = clerk.caller(request)
         asked = Asked(request, "reason", "if_current")
         current = asked.whole("if_current", None, 2**31)
         wanted = Move(name, alias, asked.text("reason"), admin.id, current)

@@ -31,6 +31,7 @@ def model(desk: Desk, name: str) -> Json:
         "kind": entry.model.kind,
         "task": entry.model.task or None,
         "description": entry.model.description,
+        "team_id": entry.model.team_id,
         "version": f"{name}:{number}" if number else None,
         "versions": list(entry.versions),
         "aliases": {alias: each.version for alias, each in entry.aliases.items()},
@@ -43,13 +44,13 @@ def model(desk: Desk, name: str) -> Json:
 def known(desk: Desk, key: Key, said: str) -> Json | None:
     """What GET /v1/models/{model} says besides OpenAI's fields; None for what is not in the registry."""
     found = desk.table.find(said)
-    if key.admin and said in desk.table.entries:
+    if key.may("admin:read") and said in desk.table.entries:
         return model(desk, said)
     if found is None:
         return None
     entry, number = found
     name = entry.model.name
-    if not (key.admin or (entry.model.kind == "model" and _may_see(key, said, name))):
+    if not (key.may("admin:read") or (entry.model.kind == "model" and _may_see(key, said, name))):
         return None
     return {
         "id": said,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import MissingParameter
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked, read
 from gatemill.edge.registry.names import ONE
 from gatemill.edge.registry.versions import VERSION, number_of
@@ -19,9 +19,8 @@ from gatemill.registry.comparing import compared
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastapi import FastAPI
-
     from gatemill.edge.admin.clerk import Clerk
+    from gatemill.edge.application import Application
     from gatemill.registry.desk import Desk
 
 
@@ -30,11 +29,10 @@ class _Values(Struct):
     features: dict[str, Any] = {}  # "user.tier" -> value, in place of what is known of an entity
 
 
-def add(app: FastAPI, clerk: Clerk, desk: Callable[[], Desk]) -> None:
+def add(app: Application, clerk: Clerk, desk: Callable[[], Desk]) -> None:
     """The routes."""
 
     async def render(request: Request, name: str, version: str) -> Response:
-        clerk.admin(request)
         said = await read(request, _Values)
         filled = desk().prompt(name, number_of(version)).fill(said.prompt_variables, said.features)
         return clerk.answer(
@@ -47,7 +45,6 @@ def add(app: FastAPI, clerk: Clerk, desk: Callable[[], Desk]) -> None:
         )
 
     async def compare(request: Request, name: str) -> Response:
-        clerk.admin(request)
         asked = Asked(request, "from", "to")
         numbers = [asked.whole(each, None, 2**31) for each in ("from", "to")]
         if None in numbers:

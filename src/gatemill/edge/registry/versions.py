@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import UNSET, Raw, Struct, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import InvalidValue, MissingParameter, NotFound
-from gatemill.edge import describe
 from gatemill.edge.admin.bodies import Asked
 from gatemill.edge.registry import cards
 from gatemill.edge.registry.names import ONE, PAGE, PAGE_MAX
@@ -23,9 +23,8 @@ from gatemill.wire import fields
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastapi import FastAPI
-
     from gatemill.core.call import Key
+    from gatemill.edge.application import Application
     from gatemill.edge.jobs.counter import Counter
     from gatemill.registry.desk import Desk
 
@@ -61,12 +60,12 @@ _ONLY = {
 _args = msgspec.json.Decoder(train_head.Args)
 
 
-def add(app: FastAPI, counter: Counter, desk: Callable[[], Desk]) -> None:
+def add(app: Application, counter: Counter, desk: Callable[[], Desk]) -> None:
     """The routes."""
     clerk = counter.clerk
 
     async def make(request: Request, name: str) -> Response:
-        admin = clerk.admin(request)
+        admin = clerk.caller(request)
         said = await counter.read(request, _New)
         _check(said)
         if not isinstance(said.examples, UnsetType):
@@ -88,7 +87,6 @@ def add(app: FastAPI, counter: Counter, desk: Callable[[], Desk]) -> None:
         return clerk.answer(cards.version(model.kind, model.task, made), 201)
 
     async def listed(request: Request, name: str) -> Response:
-        clerk.admin(request)
         asked = Asked(request, "limit", "after")
         limit = asked.whole("limit", PAGE, PAGE_MAX) or PAGE
         before = _number(asked.text("after"))
@@ -98,13 +96,12 @@ def add(app: FastAPI, counter: Counter, desk: Callable[[], Desk]) -> None:
         return clerk.listing(told, limit)
 
     async def one(request: Request, name: str, version: str) -> Response:
-        clerk.admin(request)
         model = await desk().rows.get(name)
         found = await desk().rows.version(name, number_of(version))
         return clerk.answer(cards.version(model.kind, model.task, found))
 
     async def archive(request: Request, name: str, version: str) -> Response:
-        admin = clerk.admin(request)
+        admin = clerk.caller(request)
         reason = Asked(request, "reason").text("reason")
         found = await desk().archive(name, number_of(version), reason, admin.id)
         model = await desk().rows.get(name)

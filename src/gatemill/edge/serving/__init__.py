@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gatemill import describe
 from gatemill.core.errors import ModelNotFound
-from gatemill.edge import describe
 from gatemill.edge.admin.clerk import Clerk
 from gatemill.edge.deferred import desk_of
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gatemill.core.model import Loaded, ModelSpec
     from gatemill.core.ports import Json
+    from gatemill.edge.application import Application
     from gatemill.edge.shown import Shown
     from gatemill.jobs.services import Rooms
 
 RUNNERS = "/v1/runners"
-MODEL = "/v1/models/{name:path}"
+MODEL = "/v1/models/{name:rest}"
 
 
-def add(app: FastAPI, shown: Shown) -> None:
+def add(app: Application, shown: Shown) -> None:
     """The routes."""
     clerk = Clerk(shown)
 
@@ -32,18 +31,15 @@ def add(app: FastAPI, shown: Shown) -> None:
         return desk_of(shown.door).services.rooms
 
     async def runners(request: Request) -> Response:
-        clerk.admin(request)
         shelf = rooms().shelf
         data = [runner(one) for one in shelf.states()]
         return clerk.answer({"object": "list", "data": data, "memory_bytes": shelf.memory_bytes})
 
     async def load(request: Request, name: str) -> Response:
-        clerk.admin(request)
         found = rooms()
         return clerk.answer(runner(await found.shelf.load(spec_of(found, name))))
 
     async def unload(request: Request, name: str) -> Response:
-        clerk.admin(request)
         found = rooms()
         return clerk.answer(runner(await found.shelf.unload(spec_of(found, name).name)))
 
