@@ -15,7 +15,7 @@ CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 RESPONSES = "/v1/responses"
 KEY = "test-key-1234"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Seen:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import databases
 from gatemill.core.clock import SystemClock
 from gatemill.core.errors import LedgerUnavailable
 from gatemill.house import rooms as house_rooms
@@ -39,6 +40,7 @@ class Noted:
 
 @pytest.fixture
 async def ledger(tmp_path: Path):
+    databases.lay(tmp_path)
     opened = Ledger.open(tmp_path, None, SystemClock())
     yield opened
     await opened.close()
@@ -94,7 +96,7 @@ async def test_watching_ends_with_the_house(ledger: Ledger):
 
 
 async def told_again(rooms: Noted) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await rooms.heard.get()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import databases
 from gatemill import __version__, house
 from gatemill.core.call import Timeouts
 from gatemill.core.clock import FakeClock
@@ -43,6 +44,7 @@ async def built(folder, text: str = THREE, **flags: Any):
     """A house of this configuration, and closed again."""
     settings = loaded(folder, text, server__data_dir=str(folder / "data"), **flags)
     clock = FakeClock(1_763_000_000.0)
+    databases.lay(settings.settings.data_dir)
     ledger = house.open_ledger(settings.settings, clock)
     made = house.build(settings, ledger, clock, (Kept(), False))
     try:
@@ -351,7 +353,7 @@ async def test_limits_reach_the_gateway(tmp_path):
 async def test_every_surface_is_there_under_its_name(tmp_path):
     async with built(tmp_path) as made:
         assert {name: one.NAME for name, one in made.gateway.surfaces.items()} == {
-            name: name for name in (*root.SURFACES, "predict_text")
+            name: name for name in (*root.SURFACES, "predict_text", "moderations")
         }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gatemill.runner.engine import Work
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 class Letters:

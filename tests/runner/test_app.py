@@ -7,7 +7,7 @@ import pytest
 from gatemill.runner.app import App
 from gatemill.runner.engine import CannotLoad, Settings
 from openai_contract import validate
-from runner.served import Served
+from runner.served import PATIENCE_S, Served
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ async def test_more_than_the_model_may_generate_is_refused():
 async def test_a_full_queue_is_a_429_with_the_time_to_come_back():
     async with Served(concurrency_max=1, waiting_max=1) as served:
         exchanges = [served.chat(), served.chat()]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await served.engine.submitted.wait()
                 served.engine.submitted.clear()

@@ -12,7 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from gatemill.core.errors import InvalidRequest
-from gatemill.fake_provider import anthropic, embeddings, failures, openai, responses, turn
+from gatemill.fake_provider import (
+    anthropic,
+    embeddings,
+    failures,
+    moderations,
+    openai,
+    responses,
+    turn,
+)
 from gatemill.fake_provider.delivery import Answer
 from gatemill.fake_provider.faults import CATALOGUE
 from gatemill.fake_provider.script import parse
@@ -45,6 +53,7 @@ ENDPOINTS = (  # the first match counts, so longer endings come first
     Endpoint("/chat/completions", "openai", ("messages",), openai.chat, openai.chat_events),
     Endpoint("/completions", "openai", ("prompt",), openai.completion, openai.completion_events),
     Endpoint("/embeddings", "openai", ("input",)),
+    Endpoint("/moderations", "openai", ("input",)),
     Endpoint("/responses", "openai", ("input",), responses.response, responses.response_events),
     Endpoint("/messages/count_tokens", "anthropic", ("messages",)),
     Endpoint(
@@ -167,12 +176,14 @@ def _fulfil(asked: Asked, endpoint: Endpoint, faults: Mapping[str, float]) -> An
 
 
 def _small(asked: Asked, endpoint: Endpoint, faults: Mapping[str, float]) -> Answer | Failure:
-    """Answers without a turn: embeddings and token counts."""
+    """Answers without a turn: embeddings, moderations and token counts."""
     tokens = turn.prompt_tokens(asked.body)
     if endpoint.vendor == "anthropic":
         return _json(200, anthropic.count(tokens))
     asked.row.prompt_tokens = tokens
     try:
+        if endpoint.suffix == "/moderations":
+            return _json(200, moderations.moderations(asked.body, asked.row.sequence))
         return _json(200, embeddings.embeddings(asked.body, faults))
     except InvalidRequest as error:
         return failures.invalid(error.message, error.param)

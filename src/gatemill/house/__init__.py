@@ -3,8 +3,20 @@
 Rule: the only room that turns configured names into modules and knows every other room below.
 """
 
+from gatemill.house.effective import effective
 from gatemill.house.jobs import Shift, crew_of, embedded
 from gatemill.house.models import price_book
+from gatemill.house.passage import passage
 from gatemill.house.root import House, build, open_ledger
 
-__all__ = ["House", "Shift", "build", "crew_of", "embedded", "open_ledger", "price_book"]
+__all__ = [
+    "House",
+    "Shift",
+    "build",
+    "crew_of",
+    "effective",
+    "embedded",
+    "open_ledger",
+    "passage",
+    "price_book",
+]

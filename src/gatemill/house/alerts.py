@@ -43,4 +43,5 @@ def notifier_of(
         return None
     key = webhook.key_of(alerts.secret.get_secret_value())
     path = urlsplit(alerts.webhook).path or "/"
-    return Notifier(ledger.alerts, (transports[TRANSPORT], path), key, clock)
+    way = (transports[TRANSPORT], path)
+    return Notifier(ledger.alerts, way, key, clock, ledger.incidents)

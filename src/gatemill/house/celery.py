@@ -102,7 +102,13 @@ class Inside:
     async def _start(self) -> None:
         server, writer = self._settings.server, LineWriter(_STDOUT)
         pretty = server.log == "pretty"
-        log.configure(writer, level=server.log_level, pretty=pretty, libraries=False)
+        log.configure(
+            writer,
+            level=server.log_level,
+            pretty=pretty,
+            levels=server.log_levels,
+            libraries=False,
+        )
         home = build(self._loaded, await self._opened(), SystemClock(), (writer, pretty))
         await home.open()
         self._home = home

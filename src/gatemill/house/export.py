@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gatemill.house.export_alerts import export_alerts
 from gatemill.house.export_features import export_features
 from gatemill.house.export_jobs import export_jobs
+from gatemill.house.guards import export_guards
 from gatemill.house.knowledge import export_knowledge
 from gatemill.house.local import export_local
+from gatemill.house.telemetry import export_telemetry
 from gatemill.local.builtin.engine import Builtins
 from gatemill.observe.metrics import OTHER, Labelled
 
@@ -42,9 +45,11 @@ def export(home: House, writer: LineWriter) -> None:
                 text,
                 partial(getattr, home.notifier, name),
             )
+    export_alerts(meter, home)
     _targets(meter, home)
     _limits(meter, home)
     _cache(meter, home)
+    export_guards(meter, home.gateway.guards, home.lasting.readers)
     _experiments(meter, home)
     _registry(meter, home)
     export_jobs(meter, home.jobs, home.ledger)
@@ -52,6 +57,8 @@ def export(home: House, writer: LineWriter) -> None:
     export_knowledge(meter, home.rooms.knowledge)
     export_local(meter, home.lasting.shelf)
     _builtin(meter, home)
+    export_telemetry(meter, home.gateway.tracer)
+    meter.gauges["gatemill_processes"] = ("Processes whose numbers these are.", lambda: 1)
 
 
 def _builtin(meter: Meter, home: House) -> None:
@@ -173,10 +180,12 @@ _LEDGER_COUNTERS = {
     "rows_unsettled": "Attempts of dead processes, written down as the most they can have cost.",
     "holds_missed": "Attempts sent without being kept for a crash, because there was no room.",
     "tidy_errors": "Rounds of tidying that the database refused.",
+    "log_cuts": "Times that SQLite's log was too long, because somebody always reads, and was cut back.",
+    "log_cuts_missed": "Tries to cut that log back in vain, because one read went on; the next comes after 5 s.",
 }
 _ALERT_COUNTERS = {
-    "delivered": "Budget alerts that the webhook took.",
-    "failed": "Tries to deliver a budget alert that failed; it is tried again.",
+    "delivered": "Alerts that the webhook took.",
+    "failed": "Tries to deliver an alert that failed; it is tried again.",
 }
 _LANE_GAUGES = {
     "state": "Breaker: 0 closed, 1 half-open, 2 open.",

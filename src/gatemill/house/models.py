@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gatemill.core.call import Price
+from gatemill.core.guard import NOTHING, layered
 from gatemill.core.limits import rules
 from gatemill.gateway.routes import ByFeature, CacheRoute, Route, Routes, ShadowRoute
+from gatemill.house.guards import uses_of
 from gatemill.house.limits import limits_of
 from gatemill.policy.complexity import Complexity
 from gatemill.policy.experiment import Arm, Experiment
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from gatemill.core.call import Target
     from gatemill.core.clock import Clock
+    from gatemill.core.guard import Uses
     from gatemill.house.providers import Maker
     from gatemill.settings.model import Model, Settings
     from gatemill.settings.routing import Cache
@@ -94,6 +97,7 @@ def _route(settings: Settings, name: str, makers: Mapping[str, Maker]) -> Route:
         rules=rules("model", name, limits_of(model.limits)),
         cache=cache_of(model.cache or settings.cache),
         stale_last=_CACHE in model.fallbacks,
+        guards=_guards(settings, name),
     )
 
 
@@ -115,6 +119,22 @@ def _leaves(settings: Settings, name: str, makers: Mapping[str, Maker]) -> tuple
     for other in further:  # settings/checks.py refuses circles
         found += _leaves(settings, other, makers)
     return tuple({target.label: target for target in found}.values())
+
+
+def _guards(settings: Settings, name: str) -> Uses:
+    """The guards of a model, and those of every model that may get its requests besides.
+
+    Guard by guard its own go first, then those of the first fallback: nothing passes, because a
+    provider was away, what must not pass to the one that is asked then.
+    """
+    model = settings.models[name]
+    others = [other for other in model.fallbacks if other != _CACHE]
+    if model.shadow is not None:
+        others.append(model.shadow.model)
+    found = NOTHING
+    for other in (*reversed(others), name):
+        found = layered(found, uses_of(settings.models[other].guards))
+    return found
 
 
 def _experiment(name: str, model: Model) -> Experiment | None:

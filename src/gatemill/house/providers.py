@@ -142,6 +142,7 @@ class Maker:
             output_field=vendor.output_field,
             output_default=provider.output_default,
             refuse_hints=settings.server.unsupported_parameters == "refuse",
+            is_internal=provider.internal,
         )
 
     def __call__(self, model: str, context_tokens: int | None = None, version: str = "") -> Target:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gatemill.core.errors import LedgerUnavailable, Overloaded
+from gatemill.core.guard import layered
 from gatemill.core.tasks import spawn
 from gatemill.experiments.desk import Desk as ExperimentsDesk
 from gatemill.gateway.routes import Route, ShadowRoute
@@ -124,8 +125,10 @@ class Published:
         """The limits, fallbacks and cache of a model stay, also while its calls are split."""
         found = self._routes.leaf(split.name)
         base = found or Route(name=split.name, targets=(), owner="experiment", cache=self._cache)
-        shadow = base.shadow
+        shadow, guards = base.shadow, base.guards
         if split.shadow is not None:
+            copied = self._routes.leaf(split.shadow.model)
+            guards = guards if copied is None else layered(copied.guards, guards)
             shadow = ShadowRoute(
                 split.shadow.model,
                 split.share,
@@ -142,6 +145,7 @@ class Published:
             complexity=None,
             by_feature=None,
             shadow=shadow,
+            guards=guards,
         )
 
     def _route(self, served: Served) -> Route:

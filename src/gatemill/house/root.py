@@ -24,7 +24,9 @@ from gatemill.gateway.shadow import Shadows
 from gatemill.house import features
 from gatemill.house.alerts import TRANSPORT, notifier_of, transport_of_alerts
 from gatemill.house.export import export
+from gatemill.house.guards import Readers, guards_of, readers_of, ready
 from gatemill.house.jobs import Workshop, workshop_of
+from gatemill.house.judges import Judges, Reader, hook_transports
 from gatemill.house.limits import admission_of, limiter_of
 from gatemill.house.local import fill, shelf_of
 from gatemill.house.models import Prices, routes_of
@@ -32,12 +34,18 @@ from gatemill.house.providers import makers_of, transport_of
 from gatemill.house.recall import answers_of, idempotency_of, recall_of
 from gatemill.house.recordings import tapes_of
 from gatemill.house.rooms import Watcher, before, rooms_of
+from gatemill.house.telemetry import tracer_of
+from gatemill.house.watchman import Watchman
 from gatemill.ledger.ledger import Ledger
+from gatemill.ledger.sessions import Patience
 from gatemill.observe.access import AccessLog, as_json, as_text
 from gatemill.observe.metrics import Meter
+from gatemill.observe.redaction import hide
 from gatemill.registry.table import Table
+from gatemill.settings.secret import secrets_in
 from gatemill.upstream.course import Retries, Tries
 from gatemill.upstream.lane import Lanes
+from gatemill.wire.moderations import Moderations
 from gatemill.wire.predict_text import PredictText
 
 if TYPE_CHECKING:
@@ -100,6 +108,8 @@ class House(Struct, frozen=True):
         """What has been kept for long enough is gone. Raises LedgerUnavailable and Overloaded."""
         said = self.settings
         await self.ledger.retain(said.stores.usage_retention_days)
+        await self.ledger.retain_audit(said.stores.audit_retention_days)
+        await self.ledger.sessions.sweep(Patience(said.auth.idle_s, said.auth.lifetime_s))
         await self.ledger.recordings.retain(
             said.recordings.keep_days * DAY_S, said.recordings.bytes_max
         )
@@ -118,11 +128,15 @@ class House(Struct, frozen=True):
             await transport.close()
         await self.lasting.given.close()
         await self.lasting.tapes.close()
+        self.lasting.readers.close()
+        await self.lasting.presidio.close()
         await self.jobs.bell.close()
         self.jobs.services.sender.close()
         await self.lasting.limiter.close()
         await self.lasting.answers.close()
         self.access.flush()
+        if self.gateway.tracer is not None:
+            await asyncio.to_thread(self.gateway.tracer.close)
         await self.ledger.close()
 
 
@@ -140,6 +154,9 @@ class Lasting(Struct, frozen=True):
     table: Table  # of the registry
     splits: Splits  # of the experiments
     watcher: Watcher
+    readers: Readers  # of large texts, for guards
+    presidio: Reader  # its process, where a guard asks for it
+    watchman: Watchman  # of this process's own numbers
 
 
 def open_ledger(settings: Settings, clock: Clock) -> Ledger:
@@ -163,15 +180,14 @@ def build(
     settings = loaded.settings
     writer, pretty = output
     lasting = _lasting(settings, ledger, clock) if previous is None else previous.lasting
-    access = AccessLog(writer, as_text if pretty else as_json)
-    if previous is not None:
-        access = previous.access
+    fresh = AccessLog(writer, as_text if pretty else as_json)
     transports = _transports(settings, clock, lasting.shelf, previous)
     prices = Prices(settings, clock)
     makers = makers_of(settings, transports, prices, lasting.lanes)
     admission = admission_of(settings, lasting.limiter)
     books = Books(ledger, lasting.limiter, admission.refuse)
     embedder = Embedder()
+    judges = Judges(settings.guards, transports, clock, lasting.presidio)
     rooms_before = before(settings, ledger, clock, (lasting, transports), previous)
     gateway = Gateway(
         keys=ledger,
@@ -183,9 +199,10 @@ def build(
         shadows=lasting.shadows,
         tries=_tries(settings, clock, books),
         books=books,
+        guards=guards_of(settings.guards, judges.remote, lasting.readers),
         surfaces=surfaces_of(settings),
         meter=lasting.meter,
-        access=access,
+        access=fresh if previous is None else previous.access,
         clock=clock,
         now=clock.monotonic_s,
         new_id=previous.gateway.new_id if previous is not None else ids.sequence("req_"),
@@ -195,17 +212,25 @@ def build(
         prompts=lasting.table,
         facts=rooms_before.features,
         recorder=rooms_before.recorder,
+        tracer=tracer_of(loaded, previous),
     )
-    embedder.gateway = weakref.ref(gateway)
+    _tie(gateway, judges, embedder)
     notifier = notifier_of(settings, ledger, transports, clock)
     rooms = rooms_of(settings, gateway, ledger, (lasting, rooms_before, makers))
     jobs = workshop_of(settings, gateway, ledger, rooms, previous)
-    home = House(gateway, ledger, access, transports, settings, notifier, lasting, jobs)
+    home = House(gateway, ledger, gateway.access, transports, settings, notifier, lasting, jobs)
     fill(lasting.shelf, settings, transports)  # last: who is refused above changes no model
     if previous is not None:
         lasting.watcher.follow(rooms)
     export(home, writer)
     return home
+
+
+def _tie(gateway: Gateway, judges: Judges, embedder: Embedder) -> None:
+    """Those who ask models on behalf of a stage know the gateway; its guards are compiled."""
+    judges.attach(gateway)
+    embedder.gateway = weakref.ref(gateway)
+    ready(gateway.guards, gateway.routes)
 
 
 def _gate(settings: Settings, meter: Meter, previous: House | None) -> Gate:
@@ -217,7 +242,11 @@ def _gate(settings: Settings, meter: Meter, previous: House | None) -> Gate:
 def surfaces_of(settings: Settings) -> dict[str, Surface]:
     """The formats that callers speak, by their names."""
     modules = {name: import_module(f"gatemill.wire.{name}") for name in SURFACES}
-    return {**modules, PredictText.NAME: PredictText(settings.server.predict_model)}
+    return {
+        **modules,
+        PredictText.NAME: PredictText(settings.server.predict_model),
+        Moderations.NAME: Moderations(settings.guards.moderation.model),
+    }
 
 
 def _lasting(settings: Settings, ledger: Ledger, clock: Clock) -> Lasting:
@@ -233,12 +262,16 @@ def _lasting(settings: Settings, ledger: Ledger, clock: Clock) -> Lasting:
         table=Table(),
         splits=Splits(),
         watcher=Watcher(ledger),
+        readers=readers_of(),
+        presidio=Reader(),
+        watchman=Watchman(clock),
     )
 
 
 def _transports(
     settings: Settings, clock: Clock, shelf: Shelf, previous: House | None
 ) -> dict[str, Transport]:
+    hide.add(secrets_in(settings))  # providers quote them in their errors
     old = {} if previous is None else previous.settings.providers
     kept = {} if previous is None else previous.transports
     found = {
@@ -257,6 +290,8 @@ def _transports(
         feast = features.transport_of_feast(settings)
     if feast is not None:
         found[features.TRANSPORT] = feast
+    guards = None if previous is None else previous.settings.guards
+    found |= hook_transports(settings.guards, guards, kept)
     return found if alerts is None else {**found, TRANSPORT: alerts}
 
 
