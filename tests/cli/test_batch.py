@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -13,6 +16,8 @@ from gatemill.cli import batches_shown
 from lab import on_terminal, provider
 from running import serve
 
+PATIENCE_S = 60.0
+CHOICE = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}
 CONFIG = """
 [providers.lab]
 kind = "openai"
@@ -22,8 +27,12 @@ api_key = "any"
 targets = ["echo/echo"]
 [models.slow]
 targets = ["lab/fake+first-byte=60"]
-[models.half]
-targets = ["lab/fake+first-byte=0.5"]
+[providers.held]
+kind = "openai"
+base_url = "{held}/v1"
+api_key = "any"
+[models.held]
+targets = ["held/held"]
 [files]
 bytes_max = 100000
 """
@@ -42,10 +51,50 @@ def line(number: int, model: str = "echo", **more: object) -> str:
     )
 
 
+class Held(ThreadingHTTPServer):
+    """A provider that answers when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.let_go = threading.Event()
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: Held
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.let_go.wait(PATIENCE_S)
+        body = json.dumps({"id": "1", "object": "chat.completion", "choices": [CHOICE]}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory):
+def held() -> Iterator[Held]:
+    with Held() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.let_go.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, held: Held):
     folder = tmp_path_factory.mktemp("batches")
-    with provider(folder) as url, serve(folder, CONFIG.format(url=url)) as server:
+    with (
+        provider(folder) as url,
+        serve(folder, CONFIG.format(url=url, held=held.url)) as server,
+    ):
         yield server
 
 
@@ -173,10 +222,12 @@ def test_a_cancelled_batch_is_code_1_for_who_watches(batch) -> None:
 
 
 @pytest.mark.parametrize("columns", [100, 45])
-def test_a_bar_tells_how_far_it_is_and_what_it_cost(known, tmp_path, columns) -> None:
+def test_a_bar_tells_how_far_it_is_and_what_it_cost(known, held, tmp_path, columns) -> None:
     file = tmp_path / "some.jsonl"
-    file.write_text("\n".join(line(number, "half") for number in range(60)))
-    code, text = on_terminal(["batch", "submit", str(file), "--watch"], columns, tmp_path, known)
+    file.write_text("\n".join(line(number, "held" if number else "echo") for number in range(60)))
+    words = ["batch", "submit", str(file), "--watch"]
+    held.let_go.clear()  # it ends when the bar has been seen, and not before
+    code, text = on_terminal(words, columns, tmp_path, known, (b"/60", held.let_go.set))
     assert code == 0, text
     assert "60 done, 0 failed" in text
     assert ("━━━━" in text) == (columns == 100)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from cli_run import Command
+from gatemill.cli import comparing
 
 DONE = b"data: [DONE]\n\n"
 TOLD = b': gatemill {"cost_microusd":420,"request_id":"r","model":"openai/x","attempts":2}\n\n'
@@ -31,6 +34,7 @@ class FakeGateway(ThreadingHTTPServer):
         self.models = ["gpt-*", "text-embed-3", "echo", "fast"]
         self.status = 200
         self.stream = piece(None) + piece("Hel") + piece("lo") + DONE
+        self.headers: dict[str, str] = {}
         self.asked: list[dict[str, object]] = []
         self.keys: list[str | None] = []
 
@@ -53,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.keys.append(self.headers["authorization"])
         self.send_response(self.server.status)
         self.send_header("x-request-id", "req_1")
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -190,3 +196,61 @@ def test_another_server_is_told_apart(gatemill: Command, gateway: FakeGateway, m
 
 def test_what_is_no_url_is_refused(gatemill: Command) -> None:
     assert gatemill("chat", "hi", "--url", "localhost:8700").code == 2
+
+
+def test_an_answer_from_the_cache_says_so(gatemill: Command, gateway: FakeGateway) -> None:
+    gateway.headers = {"x-gatemill-cache": "hit"}
+    assert " · cache hit · " in gatemill("chat", "hi", "-m", "m", "--url", gateway.url).err
+
+
+def test_an_answer_is_json_too(gatemill: Command, gateway: FakeGateway) -> None:
+    gateway.stream += TOLD
+    result = gatemill("chat", "hi", "-m", "fast", "--url", gateway.url, "--json")
+    told = msgspec.json.decode(result.out)
+    assert (told["text"], told["model"], told["cost_usd"]) == ("Hello", "openai/x", "0.000420")
+    assert result.err == ""
+
+
+def test_several_models_are_compared(gatemill: Command, gateway: FakeGateway) -> None:
+    ask = ("chat", "hi", "--url", gateway.url, "--compare")
+    result = gatemill(*ask, "fast,echo")
+    assert result.code == 0
+    assert result.out.index("## fast\n\nHello\n") < result.out.index("## echo\n\nHello\n")
+    assert sorted(str(one["model"]) for one in gateway.asked) == ["echo", "fast"]
+    both = msgspec.json.decode(gatemill(*ask, "fast,echo", "--json").out)
+    assert [(one["asked"], one["text"], one["error"]) for one in both] == [
+        ("fast", "Hello", None),
+        ("echo", "Hello", None),
+    ]
+    gateway.status = 404
+    gateway.stream = b'{"error": {"message": "No such model."}}'
+    assert gatemill(*ask, "a,b").err.startswith("gatemill: No such model.\n")
+    for names in ("a", "a,a", "a,b,c,d,e", ""):
+        assert gatemill(*ask, names, "-m", "a").code == 2 if names else True
+
+
+@pytest.mark.parametrize("columns", [100, 40])
+def test_answers_stand_side_by_side_where_there_is_room(columns: int) -> None:
+    sides = [comparing._Side("one", text="left " * 40), comparing._Side("two", text="right")]
+    sides[0].done = True
+    screen = Console(file=io.StringIO(), width=columns, height=20)
+    screen.print(comparing._table(sides, columns, 10))
+    first = screen.file.getvalue().splitlines()[0]
+    assert first.split() == (["one", "two"] if columns == 100 else ["one"])
+
+
+class Keyboard(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_conversation_goes_on_until_an_empty_line(
+    gatemill: Command, gateway: FakeGateway, monkeypatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Keyboard("first\nsecond\n\nnever\n"))
+    result = gatemill("chat", "-m", "m", "--url", gateway.url)
+    assert result.code == 0
+    assert [len(one["messages"]) for one in gateway.asked] == [1, 3]
+    assert gateway.asked[1]["messages"][1] == {"role": "assistant", "content": "Hello"}
+    monkeypatch.setattr("sys.stdin", Keyboard(""))
+    assert gatemill("chat", "-m", "m", "--url", gateway.url).code == 0

@@ -4,6 +4,7 @@ import gc
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,16 +12,17 @@ import msgspec
 import pytest
 
 from cli_run import Command
+from gatemill.cli import live
 
 
 def test_a_good_file_ends_with_0(gatemill: Command, tmp_path: Path) -> None:
     assert gatemill("check") == (
         0,
-        "✓ config  no file, built-in defaults (3 providers, 5 model names)\n",
+        "✓ config  no file, built-in defaults (3 providers, 6 model names)\n",
         "",
     )
     (tmp_path / "x.toml").write_text('[providers.vllm]\n[models.a]\ntargets = ["vllm/a"]\n')
-    assert gatemill("check", "x.toml").out == "✓ config  x.toml (4 providers, 6 model names)\n"
+    assert gatemill("check", "x.toml").out == "✓ config  x.toml (4 providers, 7 model names)\n"
 
 
 def test_a_bad_file_ends_with_2_and_every_error(gatemill: Command, tmp_path: Path) -> None:
@@ -241,3 +243,27 @@ def test_a_silent_provider_is_given_up_in_time(gatemill: Command, tmp_path: Path
             one.close()
     assert result.code == 1
     assert "no answer in time → check the network, or set providers.a.proxy" in result.out
+
+
+@pytest.mark.parametrize(
+    ("date", "apart_s"),
+    [
+        ("Sat, 21 Nov 2026 12:01:30 GMT", 90.0),
+        ("Sat, 21 Nov 2026 11:59:00 GMT", -60.0),
+        ("", 0.0),
+        ("yesterday", 0.0),
+    ],
+)
+def test_how_far_a_providers_clock_is_ahead_is_read_from_its_date(date, apart_s) -> None:
+    noon_s = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+    assert live._apart_s(date, noon_s) == apart_s
+
+
+def test_a_clock_that_is_far_off_is_a_warning(gatemill: Command, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(live, "_status", lambda *_: (200, "Sat, 21 Nov 2020 12:00:00 GMT"))
+    (tmp_path / "x.toml").write_text('[providers.vllm]\nbase_url = "http://127.0.0.1:9/v1"\n')
+    result = gatemill("check", "x.toml", "--live")
+    assert result.code == 0
+    assert "! vllm " in result.out
+    assert " s behind" in result.out
+    assert "timedatectl" in result.out

@@ -85,7 +85,7 @@ def test_an_export_overwrites_nothing_and_leaves_no_half(gatemill: Command) -> N
 
 def test_a_file_whose_writing_fails_is_gone(tmp_path: Path) -> None:
     def fail() -> None:
-        with db._new_file(tmp_path / "half") as file:
+        with db._new_file(tmp_path / "half", int) as file:
             file.write(b"x")
             raise LookupError
 
@@ -141,3 +141,38 @@ def test_a_server_that_is_away_is_explained_without_the_password(gatemill: Comma
     assert result.code == 1
     assert "postgresql://anna@127.0.0.1:1/gatemill cannot be used" in result.err
     assert "s3cret" not in result.err
+
+
+def test_a_backup_comes_back_with_the_keys_of_its_pepper(gatemill: Command) -> None:
+    gatemill("keys", "create", "one")
+    before = listed(gatemill)
+    result = gatemill("db", "backup", "kept.db")
+    assert result.code == 0
+    assert "whole and on the disk" in result.err
+    assert "`pepper`" in result.err
+    gatemill("keys", "create", "two")
+    result = gatemill("db", "restore", "kept.db")
+    assert result.code == 1
+    assert "--force" in result.err
+    result = gatemill("db", "restore", "kept.db", "--force")
+    assert result.code == 0
+    assert "The database that was there is data/gatemill.db.before-" in result.err
+    assert listed(gatemill) == before
+    for _ in range(3):  # within a second, too
+        assert gatemill("db", "restore", "kept.db", "--force").code == 0
+    assert len(list(Path("data").glob("gatemill.db.before-*"))) == 4
+    result = gatemill("db", "restore", "kept.db", "--data-dir", "new")
+    assert "copy the `pepper`" in result.err
+    gatemill("keys", "create", "else", "--data-dir", "other")
+    result = gatemill("db", "restore", "kept.db", "--force", "--data-dir", "other")
+    assert result.code == 1
+    assert "another pepper" in result.err
+
+
+def test_a_backup_of_postgres_is_pg_dumps_business(
+    gatemill: Command, postgres: dict[str, str]
+) -> None:
+    for words in (("backup", "kept.db"), ("restore", "kept.db")):
+        result = gatemill("db", *words, **postgres)
+        assert result.code == 1
+        assert "pg_dump" in result.err

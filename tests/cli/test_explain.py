@@ -16,6 +16,9 @@ CONFIG = """
 targets = [{ provider = "echo", model = "echo", weight = 3 }, "echo/other"]
 [limits.default]
 requests_per_minute = 50
+[models.seen]
+targets = ["echo/seen"]
+guards.input = [{ guard = "pii", mode = "log" }]
 """
 
 
@@ -39,7 +42,7 @@ def test_a_request_is_explained(explain) -> None:
     assert lines[1] == "request  chat, model two"
     assert any(line.startswith("target   echo/") and "(weight)" in line for line in lines)
     assert any(line.split() == ["echo/echo", "3", "-"] for line in lines)
-    assert any("requests_per_minute  50" in line for line in lines)
+    assert any({"requests_per_minute", "50"} <= {*line.split()} for line in lines)
 
 
 def test_a_request_comes_from_standard_input(explain, monkeypatch) -> None:
@@ -47,6 +50,13 @@ def test_a_request_comes_from_standard_input(explain, monkeypatch) -> None:
     out = explain("-").out
     assert "outcome  404 model_not_found: The model `nobody` does not exist" in out
     assert "request  completions, model nobody" in out
+
+
+def test_what_guards_find_is_said_and_not_shown(explain, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"model": "seen", "prompt": "a@b.org c@d.org"}'))
+    out = explain("-").out
+    assert "guards   input pii email log (2 places)\n" in out
+    assert "@" not in out
 
 
 def test_the_operation_can_be_said(explain) -> None:

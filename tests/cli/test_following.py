@@ -46,7 +46,7 @@ def answering(*answers: tuple[int, bytes]) -> Iterator[tuple[Where, list[str]]]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield (f"http://127.0.0.1:{server.server_port}", "key", Path()), places
@@ -88,10 +88,9 @@ def test_a_refusal_ends_it(body: bytes) -> None:
 
 
 def test_a_gateway_that_stays_away_is_given_up() -> None:
-    with answering() as (where, _):
-        pass  # nobody listens there any more
+    nobody = ("http://127.0.0.1:9", "key", Path())
     with pytest.raises(Failure, match="no gateway answers") as error:
-        list(follow(where, PATH, 0.0))
+        list(follow(nobody, PATH, 0.0))
     assert error.value.fix == "start the gateway, then watch again"
 
 

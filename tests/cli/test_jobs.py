@@ -13,52 +13,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cli_jobs_play import CONFIG, KIND, PATIENCE_S, chat
 from cli_run import Command, clean_environment
 from gatemill.cli import jobs_shown
 from lab import on_terminal, provider
 from openapi_examples import fetch
 from running import serve
-
-KIND = """
-import asyncio
-from pathlib import Path
-from msgspec import Struct
-
-NAME = "test.held"
-QUEUE = "test"
-
-class Args(Struct):
-    file: str  # it runs until this file is there
-    steps: int = 0
-
-async def run(ctx, args):
-    for step in range(args.steps):
-        ctx.progress(step + 1, args.steps, "stepping")
-    while not await asyncio.to_thread(Path(args.file).exists):
-        await asyncio.sleep(0.02)
-    return "released"
-"""
-CONFIG = """
-[providers.lab]
-kind = "openai"
-base_url = "{url}/v1"
-api_key = "any"
-[models.echo]
-targets = ["echo/echo"]
-[models.strict]
-targets = ["lab/fake+content-policy"]
-[models.down]
-targets = ["lab/fake+status=500"]
-[jobs]
-kinds = ["{kind}"]
-backoff_s = 0.1
-attempts_max = 2
-"""
-
-
-def chat(model: str = "echo", **more: object) -> str:
-    said = {"model": model, "messages": [{"role": "user", "content": "hello big world"}], **more}
-    return json.dumps(said)
+from site_under_fire import until
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +100,8 @@ def test_what_is_said_of_a_job_is_kept(jobs) -> None:
     job = msgspec.json.decode(said.out)
     assert (job["state"], job["priority"]) == ("scheduled", "low")
     assert job["metadata"] == {"for": "ada", "why": "a=b"}
-    assert job["run_at"] - job["created_at"] == pytest.approx(5400, abs=5)
-    assert job["expires_at"] - job["run_at"] == pytest.approx(7200, abs=5)
+    assert job["run_at"] - job["created_at"] == pytest.approx(5400, abs=60)
+    assert job["expires_at"] - job["run_at"] == pytest.approx(7200, abs=60)
 
 
 def test_a_moment_is_passed_on_as_it_is_said(jobs) -> None:
@@ -245,7 +206,7 @@ def test_a_list_goes_over_as_many_pages_as_it_takes(jobs, running) -> None:
 
 def test_queues_are_shown_with_what_waits(jobs) -> None:
     lines = jobs("queues").out.splitlines()
-    assert lines[0].split() == ["QUEUE", "HIGH", "DEFAULT", "LOW", "LATER", "RUNNING", "OLDEST"]
+    assert lines[0].split() == ["QUEUE", "HIGH", "DEFAULT", "LOW", "SCHEDULED", "RUNNING", "OLDEST"]
     assert {"inference", "test", "webhooks"} <= {line.split()[0] for line in lines[1:]}
     assert "paused" in msgspec.json.decode(jobs("queues", "--json").out)[0]
 
@@ -315,10 +276,13 @@ def test_a_purged_letter_is_gone(jobs, ended) -> None:
     one = jobs("dlq", "purge", first, "--yes")
     assert (one.code, one.err) == (0, "1 purged\n")
     assert jobs("show", first).code == 1
-    assert second in jobs("dlq", "purge", "--all", "--dry-run").out
+    there = set(jobs("dlq", "purge", "--all", "--dry-run").out.split())
+    assert second in there
     everything = jobs("dlq", "purge", "--all", "--yes")
     assert (everything.code, everything.err.endswith(" purged\n")) == (0, True)
-    assert jobs("dlq", "ls", "--json").out == "[]\n"
+    # Jobs that another test has left may still die.
+    left = msgspec.json.decode(jobs("dlq", "ls", "--limit", "100", "--json").out)
+    assert not there & {each["id"] for each in left}
 
 
 # --- On a terminal -------------------------------------------------------------------------------------------
@@ -367,38 +331,16 @@ def test_someone_is_asked_before_many_are_purged(jobs, known, tmp_path, ended) -
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "-"), (0.0021, "2 ms"), (4.21, "4.2 s"), (119, "119.0 s"), (600, "10.0 min")],
+    [
+        *((None, "-"), (0.0021, "2 ms"), (4.21, "4.2 s"), (119, "119 s"), (150, "2.5 min")),
+        *((600, "10 min"), (6_384, "1.8 h"), (90_000, "25 h"), (187_200, "2.2 d")),
+    ],
 )
 def test_durations_have_the_unit_that_fits(seconds, text) -> None:
     assert jobs_shown.duration(seconds) == text
 
 
-# --- A server that dies -----------------------------------------------------------------------------------------
-
-
-def test_watching_goes_on_when_the_server_is_killed_and_comes_back(tmp_path) -> None:
-    (tmp_path / "held.py").write_text(KIND)
-    file = tmp_path / "release"
-    config = f'[jobs]\nkinds = ["{tmp_path / "held.py"}"]\n'
-    with serve(tmp_path, config) as first:
-        known = {"GATEMILL_URL": first.url, "GATEMILL_API_KEY": first.key}
-        env = clean_environment(**known)
-        asks = [sys.executable, "-m", "gatemill", "jobs"]
-        args = json.dumps({"file": str(file), "steps": 3})
-        job_id = subprocess.check_output([*asks, "submit", "test.held", "--args", args], env=env)
-        watcher = subprocess.Popen(
-            [*asks, "watch", job_id.decode().strip()], env=env, stderr=subprocess.PIPE, text=True
-        )
-        assert watcher.stderr is not None
-        while "3 of 3" not in watcher.stderr.readline():
-            pass
-        first.process.send_signal(signal.SIGKILL)
-        first.process.wait()
-    file.touch()
-    with serve(tmp_path, config, GATEMILL_SERVER__PORT=str(first.port)):
-        _, said = watcher.communicate(timeout=60)
-    assert watcher.returncode == 0, said
-    assert "succeeded" in said
+# --- Interrupted ----------------------------------------------------------------------------------------------
 
 
 def test_who_stops_watching_stops_nothing(jobs, known, tmp_path) -> None:
@@ -414,7 +356,7 @@ def test_who_stops_watching_stops_nothing(jobs, known, tmp_path) -> None:
     while "running" not in watcher.stderr.readline():
         pass
     watcher.send_signal(signal.SIGINT)
-    _, said = watcher.communicate(timeout=30)
+    _, said = watcher.communicate(timeout=PATIENCE_S)
     assert watcher.returncode == 130
     assert said == f"\nit goes on without you: gatemill jobs watch {job_id}\n"
     assert msgspec.json.decode(jobs("show", job_id, "--json").out)["state"] == "running"
@@ -422,7 +364,7 @@ def test_who_stops_watching_stops_nothing(jobs, known, tmp_path) -> None:
 
 
 def _wait_for_state(jobs, job_id: str, state: str) -> None:
-    for _ in range(200):
-        if msgspec.json.decode(jobs("show", job_id, "--json").out)["state"] == state:
-            return
-    pytest.fail(f"never {state}")
+    def reached() -> bool:
+        return msgspec.json.decode(jobs("show", job_id, "--json").out)["state"] == state
+
+    until(reached, PATIENCE_S, state)

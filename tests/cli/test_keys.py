@@ -14,7 +14,7 @@ def test_the_secret_alone_goes_to_standard_output(tmp_path: Path) -> None:
     assert result.code == 0
     assert re.fullmatch(r"gm-[0-9a-z]{10}-[0-9A-Za-z]{43}\n", result.out)
     assert result.err.startswith("ci: id ")
-    assert "models gpt-*,echo, admin. The secret is shown this once:" in result.err
+    assert "models gpt-*,echo, scopes admin. The secret is shown this once:" in result.err
     assert (tmp_path / "data/gatemill.db").is_file()
 
 

@@ -79,11 +79,11 @@ async def test_a_running_gateway_is_asked(gatemill: Command, tmp_path: Path, fol
         failed = await said("load", "broken")
         assert failed.code == 1
         assert "There is no folder" in failed.err
-        listed = await said("list", "--local")
+        listed = await said("ls", "--local")
         rows = [line.split()[:4] for line in listed.out.splitlines()[1:]]
         assert rows == [["broken", "embed", "onnx", "failed"], ["mine", "embed", "onnx", "ready"]]
         assert "broken: There is no folder" in listed.err
-        assert len(msgspec.json.decode((await said("list", "--local", "--json")).out)) == 2
+        assert len(msgspec.json.decode((await said("ls", "--local", "--json")).out)) == 2
         left = msgspec.json.decode((await said("unload", "mine", "--json")).out)
         assert (left["model"], left["state"]) == ("mine", "unloaded")
 

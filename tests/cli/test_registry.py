@@ -79,7 +79,7 @@ def test_a_refusal_is_one_line_with_its_reason(ask, tmp_path, arguments, words, 
     assert words in said.err
 
 
-def test_prompts_are_made_listed_rendered_and_compared(ask, tmp_path: Path):
+def test_prompts_are_made_given_listed_rendered_and_compared(ask, running, tmp_path: Path):
     (tmp_path / "one.txt").write_text("Hello {{ name }}, {{ n }} times")
     two = {"template": "Hi {{ name }}", "variables": {"name": {}}, "params": {"temperature": 0}}
     (tmp_path / "two.json").write_text(json.dumps(two))
@@ -96,6 +96,15 @@ def test_prompts_are_made_listed_rendered_and_compared(ask, tmp_path: Path):
         "greet",
         "other",
     ]
+    ask("teams", "create", "red", "--data-dir", str(running.data_dir))
+    assert ask("prompts", "set", "greet", "--team", "red").err == "greet is for the team red.\n"
+    assert ask("prompts", "create", "ours", "--team", "red").code == 0
+    listed = [line.split() for line in ask("prompts", "ls", "--team", "red").out.splitlines()[1:]]
+    assert [(line[0], line[3]) for line in listed] == [("greet", "red"), ("ours", "red")]
+    changed = ask("prompts", "set", "greet", "--team", "", "--json")
+    assert json.loads(changed.out)["team_id"] == ""
+    assert ask("prompts", "set", "ours", "--team", "").err == "ours is for everybody.\n"
+    assert "no team with this id" in ask("prompts", "set", "greet", "--team", "nobody").err
     said = ask("prompts", "render", "greet", "1", "--var", "name=Ann", "--var", "n=3")
     assert said.out == "user: Hello Ann, 3 times\n"
     said = ask("prompts", "render", "greet", "2", "--var", 'name:="Bob"', "--json")

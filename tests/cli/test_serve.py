@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import msgspec
 import pytest
 
-from cli_run import clean_environment, process
+from cli_run import Command, clean_environment, process
 
 SERVE = [sys.executable, "-m", "gatemill", "serve", "--port", "0"]
 
@@ -49,20 +50,33 @@ def _read_until(terminal: int, text: str) -> str:
     return shown
 
 
-BUILTIN = "builtin/extract, builtin/sentiment, builtin/hash-512, builtin/lexical"
+def _signed_in(link: re.Match[str]) -> int:
+    """The status for whoever presses the button of this link."""
+    site = {"origin": link[1].removesuffix("/ui/login")}
+    return httpx2.post(link[1], data={"link": link[2]}, headers=site).status_code
+
+
+BUILTIN = (
+    "builtin/extract, builtin/sentiment, builtin/moderation, builtin/hash-512, builtin/lexical"
+)
 
 
 def test_a_terminal_shows_the_banner(tmp_path: Path) -> None:
     with on_a_terminal(tmp_path, NO_COLOR="1") as (_, terminal):
         shown = _read_until(terminal, "hello\"}]}'").replace("\r\n", "\n")
+        link = re.search(
+            r"(http://\S+/ui/login)\?token=(\S+)   one-time link, valid 30 min\n", shown
+        )
+        assert link is not None
+        assert [_signed_in(link) for _ in range(2)] == [303, 401]
     url = re.search(r"http://127\.0\.0\.1:\d+", shown)
     assert url is not None
     assert re.match(r"gatemill \d\S* +ready in \d+\.\d s +pid \d+ · config: none ", shown)
-    assert f"\n  API      {url[0]}/v1   docs {url[0]}/docs" in shown
-    assert "\n  Key      in data/dev.key (0600)\n" in shown
-    assert f"\n  Models   echo, {BUILTIN} ✓ built in\n" in shown
-    assert "\n  Stores   sqlite:///data/gatemill.db\n" in shown
-    assert f'\n  Try      gatemill chat "hello" --url {url[0]}\n' in shown
+    assert f"\n  API       {url[0]}/v1   docs {url[0]}/docs" in shown
+    assert "\n  Key       in data/dev.key (0600)\n" in shown
+    assert f"\n  Models    echo, {BUILTIN} ✓ built in\n" in shown
+    assert "\n  Stores    sqlite:///data/gatemill.db\n" in shown
+    assert f'\n  Try       gatemill chat "hello" --url {url[0]}\n' in shown
     assert "\x1b" not in shown
     secret = (tmp_path / "data/dev.key").read_text().strip()
     assert secret not in shown
@@ -98,13 +112,14 @@ def test_a_pipe_gets_json_lines_and_no_secret(tmp_path: Path) -> None:
     assert events[0]["event"] == "ready"
     secret = (tmp_path / "data/dev.key").read_text().strip()
     assert secret.encode() not in b"".join(lines)
+    assert b"token" not in b"".join(lines)
 
 
-def test_chat_talks_to_it(tmp_path: Path) -> None:
+def test_chat_talks_to_it(gatemill: Command, tmp_path: Path) -> None:
     with on_a_terminal(tmp_path, NO_COLOR="1") as (_, terminal):
         url = re.search(r"http://127\.0\.0\.1:\d+", _read_until(terminal, "\n  or"))
         assert url is not None
-        result = process("chat", "good morning", "--url", url[0], cwd=tmp_path)
+        result = gatemill("chat", "good morning", "--url", url[0])
     assert result.code == 0
     assert "good morning" in result.out
     assert result.err.startswith("echo/echo · in ")
@@ -138,8 +153,10 @@ def test_a_bad_file_does_not_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["203.0.113.1", "no.such.host.invalid"])
-def test_an_address_that_is_not_ours_is_explained(tmp_path: Path, address: str) -> None:
-    process("keys", "create", "admin", "--admin", cwd=tmp_path)
+def test_an_address_that_is_not_ours_is_explained(
+    gatemill: Command, tmp_path: Path, address: str
+) -> None:
+    gatemill("keys", "create", "admin", "--admin")
     result = process("serve", "--host", address, "--port", "0", cwd=tmp_path)
     assert result.code == 1
     assert "gatemill: cannot start: " in result.err

@@ -30,7 +30,8 @@ def test_a_team_lives_and_ends(gatemill: Command) -> None:
     assert hard.err == "core (Core): $80/month.\n"
     (row,) = msgspec.json.decode(gatemill("teams", "ls", "--json").out)
     budget = {"usd": "80.000000", "hard": True, "alert_at": [0.8, 1.0]}
-    assert row == {"id": "core", "name": "Core", "limits": {"budgets": {"month": budget}}}
+    limits = {"budgets": {"month": budget}}
+    assert row == {"id": "core", "name": "Core", "limits": limits, "guards": {}}
 
     assert gatemill("teams", "rm", "core").err == "The team core is gone.\n"
     assert gatemill("teams", "rm", "core").code == 1
@@ -54,3 +55,23 @@ def test_a_mistake_is_explained(gatemill: Command) -> None:
 
 def test_nothing_is_listed_before_anything_is_made(gatemill: Command) -> None:
     assert "there is no database" in gatemill("teams", "ls").err
+
+
+def test_guards_of_a_team_and_a_key_are_named_listed_and_taken_away(gatemill: Command) -> None:
+    made = gatemill("teams", "create", "core", "--guard", "input:pii=mask")
+    assert made.err == "core (core): no limits; guards input:pii=mask.\n"
+    (row,) = msgspec.json.decode(gatemill("teams", "ls", "--json").out)
+    assert row["guards"] == {"input": [{"guard": "pii", "mode": "mask"}]}
+    assert "input:pii=mask" in gatemill("teams", "ls").out
+    assert gatemill("teams", "set", "core", "--guard", "none").err == "core (core): no limits.\n"
+    assert gatemill("keys", "create", "k", "--guard", "output:secrets=block").code == 0
+    (key,) = msgspec.json.decode(gatemill("keys", "ls", "--json").out)
+    assert key["guards"] == {"output": [{"guard": "secrets", "mode": "block"}]}
+    changed = gatemill("keys", "set", key["id"], "--guard", "input:size=9")
+    assert changed.err.endswith("guards input:size=9.\n")
+
+
+def test_a_guard_that_cannot_stand_is_refused_by_the_command(gatemill: Command) -> None:
+    refused = gatemill("teams", "create", "core", "--guard", "input:pi=mask")
+    assert refused.code == 1
+    assert "there is no such guard" in refused.err

@@ -49,8 +49,10 @@ def test_usage_is_a_table(gatemill: Command) -> None:
         "KEY",
         "REQUESTS",
         "FAILED",
-        "PROMPT",
-        "ANSWER",
+        "TOKENS",
+        "IN",
+        "TOKENS",
+        "OUT",
         "COST",
         "$",
         "MEAN",
@@ -59,6 +61,25 @@ def test_usage_is_a_table(gatemill: Command) -> None:
     assert lines[1].split()[:4] == ["gpt", "k1", "2", "0"]
     assert "0.500000" in lines[1]
     assert lines[2].split()[:4] == ["claude", "k2", "1", "1"]
+
+
+def test_usage_by_key_names_the_keys_and_tells_two_of_one_name_apart(
+    gatemill: Command, tmp_path: Path
+) -> None:
+    ids = [gatemill("keys", "create", "alice").err.split("id ")[1].split(",")[0] for _ in range(2)]
+
+    async def fill() -> None:
+        clock = SystemClock()
+        ledger = Ledger.open(tmp_path / "data", None, clock)
+        for number, key in enumerate(ids):
+            ledger.record(usage_row(number, at=clock.unix_s() - 60, key_id=key))
+        await ledger.close()
+
+    asyncio.run(fill())
+    lines = gatemill("usage", "--by", "key").out.splitlines()
+    assert {line.split("  ")[0] for line in lines[1:]} == {f"alice ({key})" for key in ids}
+    said = gatemill("usage", "--by", "key", "--csv").out
+    assert {row["key_id"] for row in csv.DictReader(io.StringIO(said))} == set(ids)
 
 
 @pytest.mark.usefixtures("used")

@@ -11,7 +11,7 @@ def test_a_user_lives_and_ends(gatemill: Command) -> None:
     assert made.err == "ada (Ada), team core: 9 rpd.\n"
     assert "ada  Ada   core  9 rpd" in gatemill("users", "ls").out
     changed = gatemill("users", "set", "ada", "--team", "", "--budget", "0.5/day")
-    assert changed.err == "ada (Ada): 9 rpd, $0.5/day.\n"
+    assert changed.err == "ada (Ada): 9 rpd, $0.50/day.\n"
     (row,) = msgspec.json.decode(gatemill("users", "ls", "--json").out)
     assert (row["id"], row["team"], row["limits"]["requests_per_day"]) == ("ada", "", 9)
     assert gatemill("users", "rm", "ada").err == "The user ada is gone.\n"

@@ -25,7 +25,7 @@ from running import serve
 
 CONFIG = '[webhooks]\nprivate_addresses = ["127.0.0.0/8"]\n[models.echo]\ntargets = ["echo/echo"]\n'
 CHAT = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "hi"}]})
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Listener(Struct):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli_run import process
+from cli_run import Command, process
 from crews import reached, submit, until, working
 from gatemill.cli.crew_table import lines_of, show, table_of
 
@@ -21,8 +21,8 @@ def test_an_unknown_queue_is_refused_with_those_there_are(tmp_path: Path):
     assert "fix: correct --queues" in result.err
 
 
-def test_no_slots_are_too_few(tmp_path: Path):
-    assert process("worker", "--slots", "0", cwd=tmp_path).code == 2
+def test_no_slots_are_too_few(gatemill: Command):
+    assert gatemill("worker", "--slots", "0").code == 2
 
 
 def test_a_worker_for_jobs_whose_workers_died_ends_when_there_are_none(tmp_path: Path):

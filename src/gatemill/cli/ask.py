@@ -21,7 +21,9 @@ Rerank = Annotated[
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="What the documents are asked.")],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="What the documents are asked.")
+    ],
     store: Annotated[str, typer.Option("--store", "-s", help="Vector store, by id or name.")],
     top_k: Annotated[int, typer.Option(min=1, max=50, help="Passages to answer from.")] = 5,
     model: Annotated[

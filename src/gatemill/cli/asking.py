@@ -18,7 +18,7 @@ Where = tuple[str | None, str | None, Path]  # URL, key, folder of dev.key; as t
 
 _FIXES = {
     401: "--key, or GATEMILL_API_KEY, or --data-dir of the gateway's dev.key",
-    403: "--key with an admin key; gatemill keys create NAME --admin makes one",
+    403: "--key with another key; gatemill keys create NAME --scopes ... makes one, --admin one for all",
 }
 
 
@@ -89,7 +89,10 @@ def refused(status: int, said: dict[str, Any]) -> Failure:
     """The failure that an answer means."""
     error = said.get("error", {})
     words = said.get("detail") or (error.get("message") if isinstance(error, dict) else "")
-    return Failure(str(words or f"the gateway answered {status}"), fix=_FIXES.get(status, ""))
+    fix = _FIXES.get(status, "")
+    if status == 404 and str(words).startswith("There is no such path"):
+        fix = "--url of the admin port, if this gateway has one (server.admin_port)"
+    return Failure(str(words or f"the gateway answered {status}"), fix=fix)
 
 
 def mistaken(status: int, said: dict[str, Any]) -> Failure:

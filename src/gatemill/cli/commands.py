@@ -7,13 +7,17 @@ from typing import Annotated
 import typer
 
 from gatemill.cli import (
+    alerts,
     ask,
     batch,
+    bench,
     chat,
     check,
     config,
     consume,
+    data,
     db,
+    doctor,
     experiments,
     explain,
     fake_provider,
@@ -21,6 +25,7 @@ from gatemill.cli import (
     init,
     jobs,
     keys,
+    logs,
     models,
     prompts,
     recordings,
@@ -29,6 +34,7 @@ from gatemill.cli import (
     serve,
     stores,
     teams,
+    ui,
     usage,
     users,
     webhooks,
@@ -42,7 +48,6 @@ app = typer.Typer(
     name="gatemill",
     help="One OpenAI-compatible door to every model, hosted or local, in one process.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -52,12 +57,17 @@ app.command("consume")(consume.consume)
 app.command("reload")(reload.reload)
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(teams.app, name="teams")
 app.add_typer(users.app, name="users")
+app.command("ui")(ui.ui)
+app.command("logs")(logs.logs)
 app.add_typer(usage.app, name="usage")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(db.app, name="db")
+app.add_typer(data.app, name="data")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(batch.app, name="batch")
 app.add_typer(webhooks.app, name="webhooks")
@@ -71,6 +81,7 @@ app.command("chat")(chat.chat)
 app.command("ask")(ask.ask)
 app.add_typer(stores.app, name="stores")
 app.command("explain")(explain.explain)
+app.command("bench")(bench.bench)
 app.command("fake-provider")(fake_provider.fake_provider)
 
 

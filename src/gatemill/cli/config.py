@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gatemill.settings.source import Draft, Source
 
 app = typer.Typer(
-    help="Show the configuration, its schema, its history; go back.",
+    help="Show the configuration, go back in its history, import one.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -101,14 +101,15 @@ def history(
 @app.command("rollback")
 def rollback(
     number: Annotated[
-        int | None, typer.Argument(help="Number in the history; by default the one before.")
+        int | None,
+        typer.Argument(metavar="NUMBER", help="Number in the history; by default the one before."),
     ] = None,
     config: ConfigOption = None,
     data_dir: FolderOption = None,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Write a configuration of the history over the file, and reload a running gateway."""
+    """Go back to a configuration of the history. Writes it over the file, and reloads a running gateway."""
     from gatemill.settings.difference import difference
     from gatemill.settings.history import UNAPPLIED, replace
 
@@ -132,6 +133,20 @@ def rollback(
         note(f"not reloaded: {failure.message}; it takes effect with the next start or reload")
         return
     show_reload(said)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="LiteLLM's config.yaml.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; - prints it.")
+    ] = Path("gatemill.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Make gatemill.toml of a LiteLLM configuration. Says line by line what has no counterpart."""
+    from gatemill.cli.importing import import_file
+
+    import_file(file, output, as_json=as_json)
 
 
 def _past(config: Path | None, data_dir: Path | None) -> tuple[Source, History]:

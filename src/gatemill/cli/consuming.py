@@ -45,6 +45,7 @@ def run(wanted: Wanted) -> int:
     """It has run and ended; its exit code. Raises GatemillError for what keeps it from starting."""
     import uvloop
 
+    from gatemill.cli import log_file
     from gatemill.dispatch import stream
     from gatemill.house.streaming import with_stream
     from gatemill.jobs.streaming import Stream
@@ -64,9 +65,11 @@ def run(wanted: Wanted) -> int:
     of = Stream(wanted.name, wanted.key, wanted.priority)
     loaded = replace(draft.loaded, settings=with_stream(draft.loaded.settings, of, wanted.slots))
     server = loaded.settings.server
-    pretty = server.log == "pretty" or (server.log == "auto" and sys.stdout.isatty())
-    writer = LineWriter(sys.stdout.fileno())
-    log.configure(writer, level=server.log_level, pretty=pretty)
+    file = log_file.opened(server)
+    is_seen = file is None and sys.stdout.isatty()
+    pretty = server.log == "pretty" or (server.log == "auto" and is_seen)
+    writer = LineWriter(file or sys.stdout.fileno())
+    log.configure(writer, level=server.log_level, pretty=pretty, levels=server.log_levels)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_work(loaded, of, wanted, (writer, pretty)))

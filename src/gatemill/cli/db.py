@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from contextlib import ExitStack, contextmanager
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -14,20 +17,26 @@ from gatemill.cli.ledger_access import AsJson, Config, DataDir, located, with_le
 from gatemill.cli.terminal import note, print_json, print_table, print_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from time import struct_time
 
+    from gatemill.cli.bar import Bar
     from gatemill.ledger.database import Database
     from gatemill.ledger.ledger import Ledger
     from gatemill.ledger.place import Place
 
+_SHOWN_BYTES = 64 << 20  # of a copy; a smaller one takes no time
+
 app = typer.Typer(
-    help="Upgrade, move and look at the database.", no_args_is_help=True, rich_markup_mode=None
+    help="Upgrade, back up, move and look at the database.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
 @app.command("upgrade")
 def upgrade(config: Config = None, data_dir: DataDir = None) -> None:
-    """Bring the schema up to date, as every start does; make the database if there is none."""
+    """Bring the schema up to date, as every start does. Makes the database if there is none."""
     folder, place = located(config, data_dir, makes=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _opened(place, writes=True) as database:
@@ -39,7 +48,7 @@ def upgrade(config: Config = None, data_dir: DataDir = None) -> None:
 
 @app.command("status")
 def status(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show where the database is, the version of its schema, and how many rows its tables have."""
+    """Show the database: place, schema, rows of each table."""
     from gatemill.ledger import queries, transfer
 
     _, place = located(config, data_dir)
@@ -52,16 +61,20 @@ def status(config: Config = None, data_dir: DataDir = None, as_json: AsJson = Fa
     print_text(place.shown)
     hint = "" if version == newest else f" of {newest}: gatemill db upgrade"
     print_text(f"schema version {version}{hint}")
-    print_table(("TABLE", "$ROWS"), [(name, str(count)) for name, count in rows.items()])
+    print_table(("TABLE", "ROWS"), [(name, str(count)) for name, count in rows.items()])
 
 
 @app.command("export")
 def export(
-    file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File to write; it must not exist yet.")
+    ],
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write the whole database to a file: keys, people, usage, everything but the pepper."""
+    """Write the whole database to a file. Keys, people, usage, everything but the pepper."""
+    from gatemill.cli.bar import Bar
+    from gatemill.cli.counted import megabytes
     from gatemill.ledger import transfer
 
     _, place = located(config, data_dir)
@@ -70,35 +83,153 @@ def export(
         await ledger.flushed()  # also what a process left behind that died
 
     with_ledger(config, data_dir, settled)
-    with _new_file(file) as out, _opened(place, writes=False) as database:
-        rows = transfer.export(database, out)
+    with ExitStack() as stack:
+        bar = stack.enter_context(Bar())
+        out = stack.enter_context(_new_file(file, megabytes(bar, None)))
+        rows = transfer.export(stack.enter_context(_opened(place, writes=False)), out)
     note(f"{file}: {sum(rows.values())} rows of {len(rows)} tables from {place.shown}.")
     note("Keys work only with the file `pepper` of the data directory: keep a copy of it as well.")
 
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="File from `gatemill db export`.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File from `gatemill db export`.")],
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Fill an empty database from a file, of whichever kind the two databases are."""
-    from gatemill.ledger import pepper, transfer
+    """Fill an empty database from such a file. Either may be SQLite or Postgres."""
+    from gatemill.cli.bar import Bar
+    from gatemill.cli.counted import Counted, megabytes
+    from gatemill.ledger import pepper
 
     folder, place = located(config, data_dir, makes=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     own = folder / "pepper"
     mark = pepper.mark(pepper.read_or_create(own)) if own.exists() else None
     try:
-        source = file.open("rb")
+        descriptor = os.open(file, os.O_RDONLY)
     except OSError as error:
-        raise Failure(f"{file} cannot be read: {error.strerror}") from error
-    with source, _opened(place, writes=True) as database:
-        _migrated(database)
-        rows = transfer.import_(database, source, mark)
+        raise Failure(f"{file} cannot be read: {error.strerror}", fix="name a file") from error
+    with Bar() as bar:
+        # It is read twice: is it whole, then what is in it.
+        show = megabytes(bar, 2 * os.fstat(descriptor).st_size)
+        with BufferedReader(Counted(descriptor, "rb", show)) as source:
+            rows = _imported(place, source, mark)
     note(f"{place.shown}: {sum(rows.values())} rows of {len(rows)} tables from {file}.")
     if mark is None:
         note(f"Before the first start, copy the file `pepper` of the old data directory to {own}.")
+
+
+def _imported(place: Place, source: IO[bytes], mark: str | None) -> dict[str, int]:
+    from gatemill.ledger import transfer
+
+    with _opened(place, writes=True) as database:
+        _migrated(database)
+        return transfer.import_(database, source, mark)
+
+
+@app.command("backup")
+def backup(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File to write; it must not exist yet.")
+    ],
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Copy the database while it is used. As it is at one moment, checked, on the disk."""
+    from gatemill.cli.bar import Bar
+    from gatemill.ledger import backup
+
+    path = _file(located(config, data_dir)[1])
+    with Bar() as bar:
+        made = backup.back_up(path, file, _megabytes(bar))
+    note(
+        f"{file}: {made.bytes / 1e6:,.1f} MB of {path}, schema version {made.schema}, whole and on the disk."
+    )
+    note("It has what was committed when this began; a running server's last 0.1 s may be missing.")
+    note("Keys work only with the file `pepper` of the data directory: keep a copy of it as well.")
+
+
+@app.command("restore")
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File from `gatemill db backup`.")],
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Put it in the place of a database, which is kept aside."),
+    ] = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Put a backup in the place of the database; the server must not run."""
+    from gatemill.cli.bar import Bar
+    from gatemill.ledger import backup
+
+    folder, place = located(config, data_dir, makes=True)
+    path = _file(place)
+    if not file.is_file():
+        raise Failure(f"there is no file {file}", fix="name a file from gatemill db backup", code=2)
+    if path.is_symlink():  # it stays, and what it leads to is replaced
+        path = path.resolve()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _fits(file, folder / "pepper")
+    stamp = _stamp(path, time.gmtime())
+    aside = None
+    if path.exists():
+        if not force:
+            fix = "gatemill db restore FILE --force keeps the old one beside the new"
+            raise Failure(f"there is a database at {path}", fix=fix)
+        aside = path.with_name(f"{path.name}.{stamp}")
+    with backup.alone(folder), Bar() as bar:
+        found = backup.put_back(file, path, aside, _megabytes(bar))
+        rows = backup.set_aside(folder, stamp)
+    note(f"{path}: {found.bytes} bytes from {file}, schema version {found.schema}.")
+    if aside is not None:
+        note(f"The database that was there is {aside}.")
+    if rows is not None:
+        note(f"What a killed server had not yet written to it is in {rows}, and counts no more.")
+
+
+def _stamp(path: Path, now: struct_time) -> str:
+    """What the name of the database that was there ends with; no other of that second has it."""
+    made = f"before-{time.strftime('%Y%m%dT%H%M%SZ', now)}"
+    names = itertools.chain((made,), (f"{made}-{number}" for number in itertools.count(2)))
+    return next(one for one in names if not path.with_name(f"{path.name}.{one}").exists())
+
+
+def _megabytes(bar: Bar) -> Callable[[int, int], None]:
+    """How far a copy is; of a small one nothing."""
+
+    def show(now: int, whole: int) -> None:
+        if whole >= _SHOWN_BYTES:
+            bar.show(now >> 20, whole >> 20, "MB")
+
+    return show
+
+
+def _fits(file: Path, own: Path) -> None:
+    """The keys in the file belong to the pepper at hand, or there is none yet. Raises InvalidValue."""
+    from gatemill.core.errors import InvalidValue
+    from gatemill.ledger import backup, pepper
+
+    mark = backup.look(file).pepper_mark
+    if not own.exists():
+        note(f"Before the first start, copy the `pepper` that belongs to {file} to {own}.")
+    elif mark and mark != pepper.mark(pepper.read_or_create(own)):
+        raise InvalidValue(
+            f"The keys in {file} belong to another pepper than {own}. Put the one from the same day"
+            " there, and restore again.",
+            param="file",
+        )
+
+
+def _file(place: Place) -> Path:
+    if place.path is None:
+        raise Failure(
+            f"{place.shown} is a Postgres database",
+            fix="pg_dump and pg_restore are for it; gatemill db export FILE writes what both kinds read",
+        )
+    return place.path
 
 
 def _version(database: Database) -> int:
@@ -126,8 +257,10 @@ def _opened(place: Place, *, writes: bool) -> Iterator[Database]:
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file for its owner only; gone again if the block fails."""
+def _new_file(path: Path, show: Callable[[int], None]) -> Iterator[IO[bytes]]:
+    """A file for its owner only; gone again if the block fails. `show` is told its megabytes."""
+    from gatemill.cli.counted import Counted
+
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
@@ -136,6 +269,6 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
         raise Failure(f"{path} cannot be written: {error.strerror}") from error
     with ExitStack() as failed:
         failed.callback(path.unlink, missing_ok=True)
-        with os.fdopen(descriptor, "wb") as file:
+        with BufferedWriter(Counted(descriptor, "wb", show)) as file:
             yield file
         failed.pop_all()

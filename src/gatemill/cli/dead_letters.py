@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PATH = "/v1/dead_letters"
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Ids of dead letters.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dead letters.")]
 All = Annotated[bool, typer.Option("--all", help="Every one that the key may see.")]
 Error = Annotated[str, typer.Option(help="Only those that died of this error code.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which ones.")]

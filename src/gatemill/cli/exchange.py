@@ -7,9 +7,9 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from gatemill.cli.chat import dev_key
 from gatemill.cli.failure import Failure
 from gatemill.cli.gateway_options import DEFAULT_URL
+from gatemill.cli.key_file import dev_key
 from gatemill.cli.terminal import environment
 
 if TYPE_CHECKING:

@@ -67,7 +67,7 @@ def create(
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Make a draft, from options or from a file with the body of POST /v1/experiments."""
+    """Make a draft. From options, or from a file with the body of POST /v1/experiments."""
     where = (url, key, data_dir)
     if name.endswith(".json"):
         asks = _file(Path(name))
@@ -106,13 +106,13 @@ def pause(
 @app.command("weights")
 def weights(
     name: Name,
-    changes: Annotated[list[str], typer.Argument(metavar="ARM=NUMBER...")],
+    changes: Annotated[list[str], typer.Argument(metavar="ARM=NUMBER")],
     why: Reason = "",
     url: Url = None,
     key: Key = None,
     data_dir: Data = DATA,
 ) -> None:
-    """Change the weights of arms; only the callers whose share moves get another one."""
+    """Change the weights of arms. Only the callers whose share moves get another one."""
     asks = {"weights": _weights(changes), "reason": why}
     made = told((url, key, data_dir), "PATCH", _path(name), asks)
     note(f"Callers of {made['model']} get {_names(made)}.")
@@ -127,7 +127,7 @@ def conclude(
     key: Key = None,
     data_dir: Data = DATA,
 ) -> None:
-    """End it: the winner answers everybody, the first arm where none is named."""
+    """End it. The winner answers everybody, the first arm where none is named."""
     asks = {"winner": winner or None, "reason": why}
     made = _act((url, key, data_dir), name, "conclude", asks)
     stays = made["winner"] or made["arms"][0]["name"]
@@ -142,7 +142,7 @@ def results(
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is known of each arm, and whether they differ; look as often as you like."""
+    """Show what is known of each arm. Says whether they differ; look as often as you like."""
     from gatemill.cli import experiments_shown
 
     found = asked((url, key, data_dir), "GET", _path(name, "/results"))
@@ -172,7 +172,9 @@ def events(
 @app.command("arm")
 def arm_of(
     name: Name,
-    unit: Annotated[str, typer.Argument(help="Id of the key, the user or the conversation.")],
+    unit: Annotated[
+        str, typer.Argument(metavar="CALLER", help="Id of the key, the user or the conversation.")
+    ],
     url: Url = None,
     key: Key = None,
     data_dir: Data = DATA,

@@ -73,6 +73,8 @@ def _show(said: dict[str, Any]) -> None:
     cache = said.get("cache")
     if cache:
         lines.append(("cache", cache if isinstance(cache, str) else cache["state"]))
+    if said.get("findings"):
+        lines.append(("guards", ", ".join(map(_finding, said["findings"]))))
     if "tokens" in said:
         lines.append(("tokens", _tokens(said["tokens"])))
     if "cost_usd" in said:
@@ -94,6 +96,11 @@ def _outcome(outcome: dict[str, Any]) -> str:
         message = outcome.get("message", "")
         return f"{outcome['status']} {outcome['code']}{': ' if message else ''}{message}"
     return f"{outcome['status']}{' from the ' + outcome['from'] if 'from' in outcome else ''}"
+
+
+def _finding(found: dict[str, Any]) -> str:
+    places = f" ({found['count']} places)" if found["count"] > 1 else ""
+    return f"{' '.join(found[name] for name in ('side', 'guard', 'kind', 'mode'))}{places}"
 
 
 def _tokens(tokens: dict[str, Any]) -> str:

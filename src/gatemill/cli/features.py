@@ -91,7 +91,7 @@ def write(
     entity: Entity,
     entity_key: Annotated[str, typer.Argument(metavar="KEY", help="Which one.")] = "",
     values: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="What is known of it.")
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="What is known of it.")
     ] = None,
     at: Annotated[str, typer.Option(help="Since when: 2026-11-01T12:00:00Z, or 2d ago.")] = "",
     file: Annotated[
@@ -120,7 +120,7 @@ def write(
 @app.command("read")
 def read(
     entity: Entity,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Which ones.")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY", help="Which ones.")],
     as_of: Annotated[str, typer.Option(help="At that moment instead of now: 7d, a date.")] = "",
     url: Url = None,
     key: Key = None,

@@ -13,6 +13,8 @@ import msgspec
 
 from gatemill.cli import exchange
 from gatemill.cli.asking import mistaken, refused
+from gatemill.cli.bar import Bar
+from gatemill.cli.counted import megabytes, passing
 from gatemill.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -45,14 +47,14 @@ def endpoint_of(path: Path) -> str:
 def upload(where: Where, path: Path, purpose: str) -> dict[str, Any]:
     """The file is with the gateway; what it says of it. Raises Failure."""
     mark = secrets.token_hex(16)
-    with _opened(path) as file:
+    with _opened(path) as file, Bar() as bar:
         size = os.fstat(file.fileno()).st_size
         head, tail = _form(path.name, purpose, mark)
         headers = {
             "content-type": f"multipart/form-data; boundary={mark}",
             "content-length": str(len(head) + size + len(tail)),
         }
-        body = _pieces(head, file, tail)
+        body = passing(_pieces(head, file, tail), megabytes(bar, size, "MB sent"))
         with exchange.opened(where, ("POST", "/v1/files"), body, headers) as answer:
             said = _json(answer)
             if answer.status != 200:
@@ -65,8 +67,9 @@ def fetch(where: Where, file_id: str, path: Path) -> int:
     unfinished = path.with_name(path.name + ".part")
     lines = 0
     try:
-        with _content(where, file_id) as answer, unfinished.open("wb") as file:
-            for piece in _read(answer):
+        with Bar() as bar, _content(where, file_id) as answer, unfinished.open("wb") as file:
+            size = answer.length  # None where the answer does not say
+            for piece in passing(_read(answer), megabytes(bar, size, "MB fetched")):
                 lines += piece.count(b"\n")
                 file.write(piece)
         unfinished.replace(path)

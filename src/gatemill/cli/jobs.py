@@ -30,7 +30,9 @@ app.add_typer(dead_letters.app, name="dlq")
 
 @app.command("submit")
 def submit(
-    kind: Annotated[str, typer.Argument(help="What is to be done, such as chat.completion.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="What is to be done, such as chat.completion.")
+    ],
     args: Args = "{}",
     priority: Annotated[str, typer.Option(help="high, default or low.")] = "",
     run_at: Annotated[
@@ -117,7 +119,7 @@ def watch(job_id: JobId, url: Url = None, key: Key = None, data_dir: Data = DATA
 
 @app.command("cancel")
 def cancel(
-    job_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs.")],
+    job_ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids of jobs.")],
     url: Url = None,
     key: Key = None,
     data_dir: Data = DATA,

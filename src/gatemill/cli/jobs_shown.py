@@ -86,7 +86,7 @@ def queues(found: Sequence[Job]) -> Table:
         name = queue["name"] + (" (paused)" if queue["paused"] else "")
         more = (str(queue["scheduled"]), str(queue["running"]), duration(oldest_s))
         rows.append((name, *counts, *more))
-    return ("QUEUE", "HIGH", "DEFAULT", "LOW", "LATER", "RUNNING", "OLDEST"), rows
+    return ("QUEUE", "HIGH", "DEFAULT", "LOW", "SCHEDULED", "RUNNING", "OLDEST"), rows
 
 
 def show(job: Job) -> None:
@@ -132,10 +132,14 @@ def duration(seconds: float | None) -> str:
         return "-"
     if seconds < 1:
         return f"{max(0.0, seconds) * 1000:.0f} ms"
-    for unit_s, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.1f} {unit}"
-    return f"{seconds:.1f} s"
+    for least_s, unit_s, unit in ((172_800, 86_400, "d"), (5_400, 3_600, "h"), (120, 60, "min")):
+        if seconds >= least_s:
+            return f"{_short(seconds / unit_s)} {unit}"
+    return f"{_short(seconds)} s"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
 def _lines(job: Job) -> list[tuple[str, str]]:

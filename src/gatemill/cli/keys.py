@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gatemill.cli import guard_options
 from gatemill.cli.failure import Failure
+from gatemill.cli.guard_options import Guards, own, uses
 from gatemill.cli.ledger_access import AsJson, Config, DataDir, with_ledger
 from gatemill.cli.limit_options import Budgets, Concurrency, Hard, Rpd, Rpm, Said, Tpm
 from gatemill.cli.terminal import note, print_json, print_table, print_text
+from gatemill.core.scopes import DEFAULT
 
 if TYPE_CHECKING:
     from gatemill.core.call import Key
@@ -36,11 +39,17 @@ User = Annotated[str | None, typer.Option(help="User whose it is; '' is nobody."
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="What the key is for; shown in lists and reports.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What the key is for; shown in lists and reports.")
+    ],
     models: Annotated[
         str, typer.Option(help="Model names or patterns the key may use, with commas between.")
     ] = "*",
     admin: Annotated[bool, typer.Option("--admin", help="May use the admin API.")] = False,
+    scopes: Annotated[
+        str | None,
+        typer.Option(help="What it may do, with commas between: inference, usage, admin:read, ..."),
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="Lifetime, such as 12h or 30d.")] = None,
     team: Team = None,
     user: User = None,
@@ -50,12 +59,14 @@ def create(
     concurrency: Concurrency = None,
     budget: Budgets = None,
     hard: Hard = None,
+    guard: Guards = None,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a key. Its secret is printed once and stored nowhere."""
     lifetime_s = None if expires is None else _duration_s(expires, "--expires")
     limits = Said(rpm, rpd, tpm, concurrency, budget, hard).over()
+    guards = own(guard, config)
 
     async def work(ledger: Ledger, now_s: float) -> NewKey:
         return await ledger.create_key(
@@ -66,6 +77,8 @@ def create(
             user_id=user or "",
             team_id=team or "",
             limits=limits,
+            scopes=DEFAULT if scopes is None else _names(scopes),
+            guards=guards,
         )
 
     _show_new(with_ledger(config, data_dir, work, makes=True))
@@ -79,22 +92,24 @@ def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False)
     async def work(ledger: Ledger, now_s: float) -> tuple[list[ListedKey], float]:
         return await ledger.list_keys(_LIST_MAX), now_s
 
-    from gatemill.wire import limits
+    from gatemill.wire import guard_uses, limits
 
     found, now_s = with_ledger(config, data_dir, work)
     if as_json:
         print_json([_as_json(one.key, now_s, last_used=one.last_used_s) for one in found])
         return
     print_table(
-        ("ID", "NAME", "STATE", "OWNER", "MODELS", "LIMITS", "LAST USED"),
+        ("ID", "NAME", "STATE", "OWNER", "SCOPES", "MODELS", "LIMITS", "GUARDS", "LAST USED"),
         [
             (
                 one.key.id,
-                one.key.name + (" (admin)" if one.key.admin else ""),
+                one.key.name,
                 _state(one.key, now_s),
                 one.key.user_id or one.key.team_id or "-",
+                _scopes(one.key),
                 ",".join(one.key.models),
                 limits.words(one.key.limits) or "-",
+                guard_uses.words(one.key.guards) or "-",
                 _when(one.last_used_s),
             )
             for one in found
@@ -107,6 +122,9 @@ def change(
     key_id: KeyId,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
     models: Annotated[str | None, typer.Option(help="Other models, with commas between.")] = None,
+    scopes: Annotated[
+        str | None, typer.Option(help="The scopes that it keeps, with commas between.")
+    ] = None,
     team: Team = None,
     user: User = None,
     rpm: Rpm = None,
@@ -115,12 +133,14 @@ def change(
     concurrency: Concurrency = None,
     budget: Budgets = None,
     hard: Hard = None,
+    guard: Guards = None,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
     """Change a key; in effect everywhere within a second. What is not named stays."""
     from gatemill.wire import limits
 
+    guards = uses(guard, config)
     said = Said(rpm, rpd, tpm, concurrency, budget, hard)
 
     async def work(ledger: Ledger, now_s: float) -> Key:
@@ -129,12 +149,15 @@ def change(
             name=name,
             models=None if models is None else _names(models),
             limits=None if said.is_empty else said.over,
+            scopes=None if scopes is None else _names(scopes),
+            guards=guards,
             user_id=user,
             team_id=team,
         )
 
     key = with_ledger(config, data_dir, work)
-    note(f"{key.id} ({key.name}): {limits.words(key.limits) or 'no limits'}.")
+    told = f"{limits.words(key.limits) or 'no limits'}{guard_options.said(key.guards)}"
+    note(f"{key.id} ({key.name}): {told}.")
 
 
 @app.command("rotate")
@@ -144,7 +167,7 @@ def rotate(
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Replace a key: a new one with the same rights; the old one ends after the grace."""
+    """Replace a key. The new one has the same rights; the old one ends after the grace."""
     grace_s = _duration_s(grace, "--grace")
 
     async def work(ledger: Ledger, now_s: float) -> NewKey:
@@ -172,29 +195,38 @@ def revoke(
 
 def _show_new(new: NewKey) -> None:
     key = new.key
-    rights = f"models {','.join(key.models)}" + (", admin" if key.admin else "")
+    rights = f"models {','.join(key.models)}, scopes {_scopes(key)}"
     until = f", until {_when(key.expires_s)}" if key.expires_s else ""
     note(f"{key.name}: id {key.id}, {rights}{until}. The secret is shown this once:")
     print_text(new.secret)
 
 
 def _as_json(key: Key, now_s: float, *, last_used: float | None) -> dict[str, Any]:
-    from gatemill.wire import limits
+    from gatemill.wire import guard_uses, limits
 
     return {
         "id": key.id,
         "name": key.name,
         "state": _state(key, now_s),
         "models": list(key.models),
+        "scopes": list(key.scopes),
         "admin": key.admin,
         "user": key.user_id,
         "team": key.team_id,
         "limits": limits.shown(key.limits),
+        "guards": guard_uses.shown(key.guards),
         "created": _iso(key.created_s),
         "expires": _iso(key.expires_s),
         "revoked": _iso(key.revoked_s),
         "last_used": _iso(last_used),
     }
+
+
+def _scopes(key: Key) -> str:
+    """What it may do, in the least words."""
+    if key.admin:
+        return "admin"
+    return "default" if key.scopes == DEFAULT else ",".join(key.scopes) or "none"
 
 
 def _state(key: Key, now_s: float) -> str:

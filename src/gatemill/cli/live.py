@@ -9,11 +9,13 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from gatemill.core.finding import FAILURE, OK, WARNING, Finding
 from gatemill.core.version import VERSION
 
 if TYPE_CHECKING:
@@ -21,20 +23,10 @@ if TYPE_CHECKING:
 
     from gatemill.settings import Loaded, Provider
 
-OK, WARNING, FAILURE = "✓", "!", "✗"
 THREADS_MAX = 16
 ANSWER_TIMEOUT_S = 10.0
+SKEW_S_MAX = 30.0  # a Date has whole seconds, and may come from a cache nearby
 _DRAIN_BYTES = 1 << 16
-
-
-class Finding(NamedTuple):
-    """One line of `gatemill check`."""
-
-    mark: str
-    subject: str
-    text: str
-    fix: str = ""
-    latency_ms: float | None = None
 
 
 def probe_all(loaded: Loaded) -> Sequence[Finding]:
@@ -56,7 +48,7 @@ def _probe(loaded: Loaded, name: str, provider: Provider) -> Finding:
     url = f"{provider.base_url}{_path(provider)}"
     started_s = time.monotonic()
     try:
-        status = _status(url, provider)
+        status, date = _status(url, provider)
     except ssl.SSLCertVerificationError as error:
         fix = f"set providers.{name}.ca_file to the certificate of your authority"
         return Finding(FAILURE, name, f"{url}: certificate: {error.verify_message}", fix)
@@ -76,7 +68,24 @@ def _probe(loaded: Loaded, name: str, provider: Provider) -> Finding:
         fix = f"check providers.{name}.base_url and proxy"
         return Finding(FAILURE, name, f"{url}: {reason}", fix)
     latency_ms = (time.monotonic() - started_s) * 1000
-    return _judged(loaded, name, url, status)._replace(latency_ms=latency_ms)
+    return _timed(_judged(loaded, name, url, status)._replace(latency_ms=latency_ms), date)
+
+
+def _timed(found: Finding, date: str) -> Finding:
+    """The same, unless it is good and the clocks are not."""
+    apart_s = _apart_s(date, time.time())
+    if found.mark != OK or abs(apart_s) < SKEW_S_MAX:
+        return found
+    text = f"{found.text}; its clock is {abs(apart_s):.0f} s {'ahead' if apart_s > 0 else 'behind'}"
+    return found._replace(mark=WARNING, text=text, fix="timedatectl set-ntp true")
+
+
+def _apart_s(date: str, now_s: float) -> float:
+    """How far the clock of a `Date` header is ahead of ours; 0 where it says nothing."""
+    try:
+        return parsedate_to_datetime(date).timestamp() - now_s if date else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _judged(loaded: Loaded, name: str, url: str, status: int) -> Finding:
@@ -131,8 +140,8 @@ def _headers(provider: Provider) -> dict[str, str]:
     return headers
 
 
-def _status(url: str, provider: Provider) -> int:
-    """The status of a GET. Raises OSError and HTTPException."""
+def _status(url: str, provider: Provider) -> tuple[int, str]:
+    """The status of a GET, and its date. Raises OSError and HTTPException."""
     connection, target = _connection(url, provider)
     try:
         connection.connect()
@@ -140,7 +149,7 @@ def _status(url: str, provider: Provider) -> int:
         connection.request("GET", target, headers=_headers(provider))
         with connection.getresponse() as answer:
             answer.read(_DRAIN_BYTES)
-            return answer.status
+            return answer.status, answer.getheader("date") or ""
     finally:
         connection.close()
 

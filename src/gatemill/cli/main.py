@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from gatemill.cli import serving
 from gatemill.cli.failure import Failure
-from gatemill.cli.terminal import complain
+from gatemill.cli.terminal import complain, note
 from gatemill.core.errors import GatemillError
 
 _DEBUG = "--debug"
@@ -23,9 +24,7 @@ def run(arguments: list[str] | None = None) -> None:
         flags = serving.plain(given)
         if flags is not None:
             raise SystemExit(serving.run(flags))
-        from gatemill.cli.commands import app
-
-        app(args=given, prog_name="gatemill")
+        _command(given)
     except (Failure, GatemillError) as error:
         if debug:
             raise
@@ -37,3 +36,24 @@ def run(arguments: list[str] | None = None) -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _command(given: list[str]) -> None:
+    """The command that is named has run. Raises SystemExit with its code, and Failure for words that make none."""
+    from typer import Abort, BadParameter
+
+    from gatemill.cli.commands import app
+
+    mistake: Any = BadParameter.__bases__[0]  # typer has no public name for it
+    try:
+        code = app(args=given, prog_name="gatemill", standalone_mode=False)
+    except mistake as error:
+        said = error.format_message()
+        if said.startswith("Usage:"):  # only the group was named: its commands are the answer
+            note(said)
+            raise SystemExit(2) from None
+        asked = error.ctx.command_path if error.ctx is not None else "gatemill"
+        raise Failure(said, fix=f"{asked} --help", code=2) from None
+    except Abort:
+        raise Failure("nothing was done") from None
+    raise SystemExit(code or 0)

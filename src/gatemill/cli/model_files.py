@@ -30,7 +30,7 @@ def pull(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch and check a model's files; print their folder and the SHA-256 to pin."""
+    """Fetch and check a model's files. Prints their folder and the SHA-256 to pin."""
     from gatemill.core.model import ModelSpec
     from gatemill.local import manifest as manifests
     from gatemill.local.sources import Sources
@@ -55,11 +55,11 @@ def pull(
 
 def export(
     source: Source,
-    target: Annotated[Path, typer.Argument(help="Folder to write.")],
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write.")],
     task: Task = "embed",
     int8: Annotated[bool, typer.Option(help="Write model_int8.onnx as well.")] = True,
 ) -> None:
-    """Turn safetensors into ONNX (extra torch): model.onnx, and a smaller, faster model_int8.onnx."""
+    """Turn safetensors into ONNX (extra torch). Makes model.onnx and a smaller, faster model_int8.onnx."""
     from gatemill.local.export import export as exported
     from gatemill.local.sources import Sources
 
@@ -78,7 +78,7 @@ def bench(
     file: Annotated[str, typer.Option(help="The .onnx file, where it is not model.onnx.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model in threads of this process: requests a second and latency by number of clients."""
+    """Measure a model in threads of this process. Tells requests a second and latency by number of clients."""
     import asyncio
     import os
 

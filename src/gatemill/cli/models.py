@@ -43,7 +43,8 @@ def models(context: typer.Context, config: Config = None, as_json: AsJson = Fals
         _list(config, as_json=as_json)
 
 
-@app.command("list")
+@app.command("ls")
+@app.command("list", hidden=True)
 def listed(
     local: Annotated[
         bool, typer.Option("--local", help="How those stand that run in a running gateway.")
@@ -57,7 +58,7 @@ def listed(
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """List the names of the configuration, with --registry or --local those of a gateway."""
+    """List model names. Those of the configuration; with --registry or --local those of a gateway."""
     if local:
         runners.show((url, key, data_dir), as_json=as_json)
     elif names:

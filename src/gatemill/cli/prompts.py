@@ -17,6 +17,7 @@ from gatemill.cli.registry import MODELS, Name, path, text_of
 from gatemill.cli.terminal import note, print_json, print_table, print_text
 
 Version = Annotated[int, typer.Argument(metavar="VERSION", help="Its number.")]
+_TEAM = "Id of the team whose keys may use it; '' is everybody."
 
 app = typer.Typer(
     help="Prompts: templates with variables, versions and aliases.",
@@ -29,32 +30,36 @@ for _name, _command in (
     ("alias", registry.alias),
     ("rollback", registry.rollback),
     ("events", registry.events),
-    ("delete", registry.delete),
+    ("rm", registry.delete),
 ):
     app.command(_name)(_command)
+app.command("delete", hidden=True)(registry.delete)
 
 
 @app.command("ls")
 @app.command("list", hidden=True)
 def ls(
     limit: Limit = 100,
+    team: Annotated[str, typer.Option(help="Only those of this team.")] = "",
     url: Url = None,
     key: Key = None,
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
     """List prompts."""
-    found = pages((url, key, data_dir), "/v1/registry", {"kind": "prompt"}, limit)
+    sieve = {"kind": "prompt"} | ({"team": team} if team else {})
+    found = pages((url, key, data_dir), "/v1/registry", sieve, limit)
     if as_json:
         print_json(found)
         return
     print_table(
-        ("NAME", "MEANS", "ALIASES", "ABOUT"),
+        ("NAME", "MEANS", "ALIASES", "TEAM", "ABOUT"),
         [
             (
                 each["id"],
                 each["version"] or "-",
                 ", ".join(f"{alias}={number}" for alias, number in each["aliases"].items()) or "-",
+                each["team_id"] or "-",
                 each["description"],
             )
             for each in found
@@ -66,18 +71,36 @@ def ls(
 def create(
     name: Name,
     description: Annotated[str, typer.Option(help="For people.")] = "",
+    team: Annotated[str, typer.Option(help=_TEAM)] = "",
     url: Url = None,
     key: Key = None,
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
     """Make a name for a prompt."""
-    asks = {"name": name, "kind": "prompt", "description": description}
+    asks = {"name": name, "kind": "prompt", "description": description, "team_id": team or None}
     said = told((url, key, data_dir), "POST", MODELS, asks)
     if as_json:
         print_json(said)
     else:
         note(f"{name} is there. Next: gatemill prompts add-version {name} FILE")
+
+
+@app.command("set")
+def change(
+    name: Name,
+    team: Annotated[str, typer.Option(help=_TEAM)],
+    url: Url = None,
+    key: Key = None,
+    data_dir: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Say whose a prompt is; keys of other teams are told that there is none."""
+    said = told((url, key, data_dir), "PATCH", path(name), {"team_id": team or None})
+    if as_json:
+        print_json(said)
+    else:
+        note(f"{name} is for {f'the team {team}' if team else 'everybody'}.")
 
 
 @app.command("add-version")

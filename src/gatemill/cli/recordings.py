@@ -62,7 +62,7 @@ def show(
 @app.command("rm")
 def remove(
     request_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID...", help="Ids of requests.")
+        list[str] | None, typer.Argument(metavar="ID", help="Ids of requests.")
     ] = None,
     model: Model = "",
     of_key: OfKey = "",

@@ -41,9 +41,10 @@ def add(app: typer.Typer) -> None:
         ("alias", alias),
         ("rollback", rollback),
         ("events", events),
-        ("delete", delete),
+        ("rm", delete),
     ):
         app.command(name)(command)
+    app.command("delete", hidden=True)(delete)
 
 
 def path(name: str, *more: str) -> str:
@@ -60,7 +61,7 @@ def create(
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Make a name for a model of your own; it answers once it has a version."""
+    """Make a name for a model of your own. It answers once it has a version."""
     asks = {"name": name, "kind": "model", "task": task, "description": description}
     said = told((url, key, data_dir), "POST", MODELS, asks)
     if as_json:
@@ -74,7 +75,7 @@ def add_version(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="[SOURCE]", help="builtin:…, file:/…, hf:…@COMMIT, mlflow:…, PROVIDER:MODEL."
+            metavar="SOURCE", help="builtin:…, file:/…, hf:…@COMMIT, mlflow:…, PROVIDER:MODEL."
         ),
     ] = "",
     examples: Annotated[
@@ -93,7 +94,7 @@ def add_version(
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Add a version from a source, or train one and wait for it; print its name."""
+    """Add a version from a source, or train one. Prints its name."""
     where = (url, key, data_dir)
     asks: dict[str, Any] = {}
     if source:
@@ -206,7 +207,7 @@ def delete(
     key: Key = None,
     data_dir: Data = DATA,
 ) -> None:
-    """Delete a name with its aliases; its versions are no longer served."""
+    """Delete a name with its aliases. Its versions are no longer served."""
     asked((url, key, data_dir), "DELETE", f"{path(name)}?{urlencode({'reason': reason})}")
     note(f"{name} is gone.")
 

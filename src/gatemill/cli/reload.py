@@ -12,7 +12,8 @@ import typer
 from gatemill.cli.asking import Where, answered, refused
 from gatemill.cli.failure import Invalid
 from gatemill.cli.gateway_options import DATA, Data, Key, Url
-from gatemill.cli.terminal import print_text
+from gatemill.cli.ledger_access import AsJson
+from gatemill.cli.terminal import print_json, print_text
 
 
 def reload(
@@ -22,9 +23,14 @@ def reload(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Load the configuration of a running gateway again."""
-    show(asked((url, key, data_dir), dry_run=dry_run))
+    said = asked((url, key, data_dir), dry_run=dry_run)
+    if as_json:
+        print_json(said)
+    else:
+        show(said)
 
 
 def asked(where: Where, *, dry_run: bool) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from gatemill.cli.terminal import note, print_json, print_table, print_text
 if TYPE_CHECKING:
     from gatemill.core.ports import Json
 
-Name = Annotated[str, typer.Argument(help="Name of [local], or of a version of the registry.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of [local], or of a version of the registry.")
+]
 _MIB = 1_048_576
 
 

@@ -10,6 +10,7 @@ import errno
 import os
 import select
 import sys
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -20,9 +21,11 @@ from gatemill.cli.terminal import console, environment
 from gatemill.core.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from socket import socket
 
     from gatemill.edge.workers import Seat
+    from gatemill.observe.logfile import LogFile
     from gatemill.settings import Loaded
     from gatemill.settings.source import Draft, Source
 
@@ -34,6 +37,7 @@ _OPTIONS = {
     "--port": "server.port",
     "--data-dir": "server.data_dir",
     "--workers": "server.workers",
+    "--seat": "seat",
 }
 _NUMBERS = ("--port", "--workers")
 _SWITCHES = {"--watch": ("server.watch", True), "--no-watch": ("server.watch", False)}
@@ -64,7 +68,9 @@ def run(flags: Mapping[str, Any]) -> int:
     from gatemill.settings.source import Source
 
     config = flags.get("config")
-    rest = {name: value for name, value in flags.items() if name != "config"}
+    rest = {name: value for name, value in flags.items() if name not in ("config", "seat")}
+    if flags.get("seat"):
+        return _run_seated(flags["seat"], config, rest)
     source = Source(None if config is None else Path(config), environment(), rest)
     draft = source.load()
     if isinstance(draft, tuple):
@@ -88,39 +94,86 @@ def _run_one(draft: Draft, source: Source, seat: Seat | None = None, *, quiet: b
         raise _unable(draft.loaded, error) from error
 
 
+def _run_seated(text: str, config: str | None, flags: Mapping[str, Any]) -> int:
+    """A worker that began anew has run and ended; the supervisor hears why, if it failed."""
+    from gatemill.cli import seats
+    from gatemill.settings.source import Draft, Source
+
+    seat, kept = seats.taken(text)
+    source = Source(None if config is None else Path(config), environment(), {**flags, **kept})
+    draft = source.load()
+    if not isinstance(draft, Draft) and not seat.rolls:
+        # In the place of one that died, while the file is broken: what the others run.
+        draft = source.load_newest() or draft
+    if not isinstance(draft, Draft):
+        seat.say("failed", " ".join(draft))
+        return 1
+    _import_lean()
+    return _worked(draft, source, seat, quiet=True)
+
+
 def _run_workers(draft: Draft, source: Source) -> int:
     """The supervisor has run and ended. In the process of a worker: that has."""
     import structlog
 
+    from gatemill.cli import log_file, seats
     from gatemill.core.clock import SystemClock
     from gatemill.edge.workers import Supervisor, bound
     from gatemill.observe import log
+    from gatemill.observe.board import bury, folder
 
     server = draft.loaded.settings.server
     try:
         sockets = bound(server.host, server.port, server.workers)
+        admin: frozenset[socket] = frozenset()
+        if server.admin_port is not None:
+            more = bound(server.admin_host, server.admin_port, server.workers)
+            admin = frozenset(one for each in more for one in each)
+            sockets = [(*own, *each) for own, each in zip(sockets, more, strict=True)]
     except OSError as error:
         raise _unable(draft.loaded, error) from error
-    pretty = server.log == "pretty" or (server.log == "auto" and sys.stdout.isatty())
-    direct: Any = _Direct(sys.stdout.fileno())
-    log.configure(direct, level=server.log_level, pretty=pretty)
+    file = log_file.opened(server)
+    is_seen = file is None and sys.stdout.isatty()
+    pretty = server.log == "pretty" or (server.log == "auto" and is_seen)
+    direct: Any = _Direct(file or sys.stdout.fileno())
+    log.configure(direct, level=server.log_level, pretty=pretty, levels=server.log_levels)
 
     def say(event: str, **fields: Any) -> None:
         logger = structlog.get_logger()
         (logger.warning if event == "worker_died" else logger.info)(event, **fields)
 
-    work = partial(_work, draft, source)
-    return Supervisor(sockets, work, say, SystemClock(), server.drain_timeout_s).run()
+    # Loaded before the code may be another.
+    work = partial(_work, draft, source, admin, seats.command)
+    grace_s = server.drain_delay_s + server.drain_timeout_s
+    supervisor = Supervisor(sockets, work, say, SystemClock(), grace_s)
+    with folder() as supervisor.folder:
+        supervisor.buried = partial(bury, supervisor.folder)
+        return supervisor.run()
 
 
-def _work(draft: Draft, source: Source, seat: Seat, replaces: bool) -> int:
+def _work(
+    draft: Draft,
+    source: Source,
+    admin: frozenset[socket],
+    anew: Callable[[Draft, Source, Seat], list[str]],
+    seat: Seat,
+    replaces: bool,
+) -> int:
     """A worker has run and ended; the supervisor hears why, if it failed."""
-    from gatemill.core.errors import GatemillError
-
+    seat.admin = admin.intersection(seat.sockets)
+    if seat.anew:
+        words = anew(draft, source, seat)
+        os.execv(words[0], words)
     if replaces:  # others may have loaded another configuration meanwhile
         draft = source.load_again(draft)
+    return _worked(draft, source, seat, quiet=replaces or seat.number > 1)
+
+
+def _worked(draft: Draft, source: Source, seat: Seat, *, quiet: bool) -> int:
+    from gatemill.core.errors import GatemillError
+
     try:
-        return _run_one(draft, source, seat, quiet=replaces or seat.number > 1)
+        return _run_one(draft, source, seat, quiet=quiet)
     except Failure as failure:
         seat.say("failed", f"{failure.message}. {failure.fix}")
     except GatemillError as error:
@@ -131,12 +184,15 @@ def _work(draft: Draft, source: Source, seat: Seat, replaces: bool) -> int:
 class _Direct:
     """Log lines without a thread: the supervisor forks. One that would have to wait is dropped."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, out: int | LogFile) -> None:
+        self._out = out
 
     def write(self, lines: bytes) -> None:
-        if select.select([], [self._fd], [], 0)[1]:
-            os.write(self._fd, lines)
+        with suppress(OSError):  # the reader has gone, or the disk is full
+            if not isinstance(self._out, int):
+                self._out.write(lines)
+            elif select.select([], [self._out], [], 0)[1]:
+                os.write(self._out, lines)
 
 
 def _import_lean() -> None:
@@ -160,14 +216,19 @@ def _unable(loaded: Loaded, error: OSError) -> Failure:
     server = loaded.settings.server
     if error.errno == errno.EADDRINUSE:
         return Failure(
-            f"port {server.port} on {server.host} is in use",
+            f"port {server.port} on {server.host} is in use"
+            if server.admin_port is None
+            else f"port {server.port} on {server.host}, or {server.admin_port} on {server.admin_host}, is in use",
             fix=f"gatemill serve --port {server.port + 1}, or stop the other program",
         )
     if error.errno == errno.EACCES:
         return Failure(
             f"not allowed: {error}", fix="choose a port above 1023 and a folder of yours"
         )
-    return Failure(f"cannot start: {error}", fix="check server.host, server.data_dir and ca_file")
+    return Failure(
+        f"cannot start: {error}",
+        fix="check server.host, server.data_dir, server.log_file and ca_file",
+    )
 
 
 def _banner(loaded: Loaded, info: dict[str, Any]) -> None:
@@ -183,16 +244,24 @@ def _banner(loaded: Loaded, info: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     for label, text in _lines(loaded, info):
-        out.print(f"  {label:<9}", text, sep="", soft_wrap=True)
+        out.print(f"  {label:<10}", text, sep="", soft_wrap=True)
 
 
 def _lines(loaded: Loaded, info: dict[str, Any]) -> list[tuple[str, str]]:
     from gatemill.ledger.place import locate
 
     server, url, key_path = loaded.settings.server, info["url"], info["key_path"]
-    docs = f"   docs {url}/docs · schema /openapi.json" if server.openapi else ""
+    admin_url = info["admin_url"]
+    docs = f"   docs {admin_url}/docs · schema /openapi.json" if server.openapi else ""
     database = locate(Path(server.data_dir), loaded.settings.stores.database or None).shown
     lines = [("API", f"{url}/v1{docs}")]
+    if admin_url != url:
+        lines.append(("Admin", f"{admin_url}   keys, settings, /metrics; not at the address above"))
+    if info["signin_token"]:
+        link = f"{admin_url}/ui/login?token={info['signin_token']}"
+        lines.append(("Dashboard", f"{link}   one-time link, valid 30 min"))
+    else:
+        lines.append(("Dashboard", f"{admin_url}/ui   gatemill ui makes a link that signs in"))
     if key_path is not None:
         lines.append(("Key", f"in {key_path} (0600)"))
     lines += [("Models", _models(loaded)), ("Stores", database)]

@@ -32,7 +32,8 @@ app = typer.Typer(
 app.command("search")(ask.search)
 
 
-@app.command("list")
+@app.command("ls")
+@app.command("list", hidden=True)
 def list_(
     limit: Limit = 20,
     url: Url = None,
@@ -87,7 +88,7 @@ def create(
 def add(
     store: Store,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files; of a folder, those with text.")
+        list[Path], typer.Argument(metavar="FILE", help="Files; of a folder, those with text.")
     ],
     url: Url = None,
     key: Key = None,
@@ -115,8 +116,9 @@ def add(
         raise typer.Exit(1)
 
 
-@app.command("delete")
-def delete(store: Store, url: Url = None, key: Key = None, data_dir: Data = DATA) -> None:
+@app.command("rm")
+@app.command("delete", hidden=True)
+def rm(store: Store, url: Url = None, key: Key = None, data_dir: Data = DATA) -> None:
     """Delete a store and all documents in it; files stay."""
     where = (url, key, data_dir)
     store_id = _id_of(where, store)
@@ -130,7 +132,7 @@ def _id_of(where: Where, store: str) -> str:
     for one in found:
         if store in (one["id"], one["name"]):
             return quote(one["id"], safe="")
-    raise Failure(f"there is no store {store}", fix="gatemill stores list", code=2)
+    raise Failure(f"there is no store {store}", fix="gatemill stores ls", code=2)
 
 
 def _listed(paths: list[Path]) -> list[Path]:

@@ -30,6 +30,7 @@ class Summary(msgspec.Struct):
     attempts: int | None = None
     first_token_ms: float | None = None
     total_ms: float = 0.0
+    cache: str = ""  # hit, stale, coalesced, miss; "" where nothing is kept
 
 
 class _Told(msgspec.Struct):
@@ -70,11 +71,14 @@ class Gateway:
         except (msgspec.DecodeError, KeyError, TypeError) as error:
             raise Failure(f"{self._url} is no Gatemill", fix="check --url") from error
 
-    def chat(self, model: str, text: str, summary: Summary) -> Iterator[str]:
-        """The pieces of the answer as they come; `summary` is complete at the end. Raises Failure."""
+    def chat(self, model: str, said: str | list[dict[str, str]], summary: Summary) -> Iterator[str]:
+        """The pieces of the answer as they come; `summary` is complete at the end. Raises Failure.
+
+        `said` is a question, or the messages of a conversation.
+        """
         body = {
             "model": model,
-            "messages": [{"role": "user", "content": text}],
+            "messages": [{"role": "user", "content": said}] if isinstance(said, str) else said,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -82,6 +86,7 @@ class Gateway:
         answer = self._answer("POST", "/v1/chat/completions", msgspec.json.encode(body))
         summary.request_id = answer.headers.get("x-request-id", "")
         summary.model = answer.headers.get("x-gatemill-model", model)
+        summary.cache = answer.headers.get("x-gatemill-cache", "")
         try:
             with answer:
                 for line in iter(lambda: answer.readline(LINE_BYTES_MAX), b""):

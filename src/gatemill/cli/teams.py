@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gatemill.cli import guard_options
+from gatemill.cli.guard_options import Guards, own, uses
 from gatemill.cli.ledger_access import AsJson, Config, DataDir, with_ledger
 from gatemill.cli.limit_options import Budgets, Concurrency, Hard, Rpd, Rpm, Said, Tpm
 from gatemill.cli.terminal import note, print_json, print_table
@@ -33,14 +35,16 @@ def create(
     concurrency: Concurrency = None,
     budget: Budgets = None,
     hard: Hard = None,
+    guard: Guards = None,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a team; its users and keys share its limits."""
     limits = Said(rpm, rpd, tpm, concurrency, budget, hard).over()
+    guards = own(guard, config)
 
     async def work(ledger: Ledger, now_s: float) -> Team:
-        return await ledger.people.create_team(team_id, name or team_id, limits)
+        return await ledger.people.create_team(team_id, name or team_id, limits, guards=guards)
 
     _show(with_ledger(config, data_dir, work, makes=True))
 
@@ -53,19 +57,32 @@ def ls(config: Config = None, data_dir: DataDir = None, as_json: AsJson = False)
     async def work(ledger: Ledger, now_s: float) -> list[Team]:
         return await ledger.people.list_teams(_LIST_MAX)
 
-    from gatemill.wire import limits
+    from gatemill.wire import guard_uses, limits
 
     found = with_ledger(config, data_dir, work)
     if as_json:
         print_json(
             [
-                {"id": team.id, "name": team.name, "limits": limits.shown(team.limits)}
+                {
+                    "id": team.id,
+                    "name": team.name,
+                    "limits": limits.shown(team.limits),
+                    "guards": guard_uses.shown(team.guards),
+                }
                 for team in found
             ]
         )
         return
-    rows = [(team.id, team.name, limits.words(team.limits) or "-") for team in found]
-    print_table(("ID", "NAME", "LIMITS"), rows)
+    rows = [
+        (
+            team.id,
+            team.name,
+            limits.words(team.limits) or "-",
+            guard_uses.words(team.guards) or "-",
+        )
+        for team in found
+    ]
+    print_table(("ID", "NAME", "LIMITS", "GUARDS"), rows)
 
 
 @app.command("set")
@@ -78,15 +95,17 @@ def change(
     concurrency: Concurrency = None,
     budget: Budgets = None,
     hard: Hard = None,
+    guard: Guards = None,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
     """Change a team; in effect everywhere within a second."""
     said = Said(rpm, rpd, tpm, concurrency, budget, hard)
+    guards = uses(guard, config)
 
     async def work(ledger: Ledger, now_s: float) -> Team:
         limits = None if said.is_empty else said.over
-        return await ledger.people.update_team(team_id, name=name, limits=limits)
+        return await ledger.people.update_team(team_id, name=name, limits=limits, guards=guards)
 
     _show(with_ledger(config, data_dir, work))
 
@@ -105,4 +124,6 @@ def remove(team_id: TeamId, config: Config = None, data_dir: DataDir = None) -> 
 def _show(team: Team) -> None:
     from gatemill.wire import limits
 
-    note(f"{team.id} ({team.name}): {limits.words(team.limits) or 'no limits'}.")
+    note(
+        f"{team.id} ({team.name}): {limits.words(team.limits) or 'no limits'}{guard_options.said(team.guards)}."
+    )

@@ -6,6 +6,7 @@ Rule: the only reader of os.environ; nothing heavy is imported before a command 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from gatemill.settings import Loaded
 
+_NUMBER = re.compile(r"[\d,.+-]*")
 _PIPE_COLUMNS = 10_000  # for output that is no terminal: a program reads it, nothing may be cut
 
 
@@ -58,14 +60,16 @@ def console(stream: IO[str] | None = None) -> Console:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output; cells are cut to the terminal's width, never in a pipe."""
+    """A table on standard output, numbers to the right; cells are cut to the terminal's width, never in a pipe."""
     from rich.table import Table
     from rich.text import Text
 
+    shown = list(rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="right" if name.startswith("$") else "left", overflow="fold")
-    for row in rows:
+    for number, name in enumerate(columns):
+        counts = number > 0 and all(_NUMBER.fullmatch(row[number]) for row in shown)
+        table.add_column(name, justify="right" if counts else "left", overflow="fold")
+    for row in shown:
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
 

@@ -10,18 +10,20 @@ from gatemill.cli.ledger_access import AsJson, Config, DataDir, with_ledger
 from gatemill.cli.terminal import print_json, print_table, print_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gatemill.ledger.ledger import Ledger
-    from gatemill.ledger.reports import Spread, Summary
+    from gatemill.ledger.summaries import Spread, Summary
     from gatemill.ledger.usage import Filters
+
+    Report = tuple[list[dict[str, Any]], dict[str, str]]  # rows, and the names of keys by id
 
 _BY = "key, user, team, model, provider, target, operation, version, cache; minute, hour or day"
 _COLUMNS = {  # of the report: heading on a terminal
     "requests": "REQUESTS",
     "failed": "FAILED",
-    "prompt_tokens": "PROMPT",
-    "completion_tokens": "ANSWER",
+    "prompt_tokens": "TOKENS IN",
+    "completion_tokens": "TOKENS OUT",
     "cost_usd": "COST $",
     "mean_latency_ms": "MEAN MS",
 }
@@ -58,7 +60,7 @@ def report(
         return
     names = tuple(name.strip() for name in by.split(",") if name.strip())
 
-    async def work(ledger: Ledger, now_s: float) -> list[dict[str, Any]]:
+    async def work(ledger: Ledger, now_s: float) -> Report:
         import msgspec
 
         from gatemill.ledger.reports import Query
@@ -72,10 +74,12 @@ def report(
             _filters(key, user, team, model),
         )
         lines = await ledger.reports.usage(query)
-        return [rows.row(names, msgspec.structs.asdict(x), x.mean_latency_ms) for x in lines]
+        found = [rows.row(names, msgspec.structs.asdict(x), x.mean_latency_ms) for x in lines]
+        known = map(ledger.keys.by_id, {row["key_id"] for row in found if "key_id" in row})
+        return found, {key.id: key.name for key in known if key is not None}
 
-    found = with_ledger(config, data_dir, work)
-    _show(names, found, as_csv=as_csv, as_json=as_json)
+    found, keys = with_ledger(config, data_dir, work)
+    _show(names, found, keys, as_csv=as_csv, as_json=as_json)
 
 
 @app.command("summary")
@@ -114,7 +118,12 @@ def _filters(key: str, user: str, team: str, model: str) -> Filters:
 
 
 def _show(
-    names: Sequence[str], found: Sequence[dict[str, Any]], *, as_csv: bool, as_json: bool
+    names: Sequence[str],
+    found: Sequence[dict[str, Any]],
+    keys: Mapping[str, str],
+    *,
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
     from gatemill.wire import report as rows
 
@@ -125,12 +134,14 @@ def _show(
     else:
         labels = [rows.LABELS.get(name, name) for name in names]
         headings = [*(name.upper() for name in names), *_COLUMNS.values()]
-        cells = [[_cell(each, column) for column in (*labels, *_COLUMNS)] for each in found]
+        cells = [[_cell(each, column, keys) for column in (*labels, *_COLUMNS)] for each in found]
         print_table(headings, cells)
 
 
-def _cell(row: dict[str, Any], column: str) -> str:
+def _cell(row: dict[str, Any], column: str, keys: Mapping[str, str]) -> str:
     value = row[column]
+    if column == "key_id" and value in keys:
+        return f"{keys[value]} ({value})"  # two keys may have one name
     if column == "mean_latency_ms":
         return _ms(value)
     if column == "cost_usd" and row["unpriced"]:

@@ -55,6 +55,7 @@ def _show(where: Where, path: str, *, streams: bool) -> None:
                 written = piece
     if written and not written.endswith("\n"):
         sys.stdout.write("\n")
+        sys.stdout.flush()  # before what is noted beside it
 
 
 def _state(job: dict[str, Any]) -> str:

@@ -45,7 +45,7 @@ def listen(
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Receive notifications on this machine, check them and print them."""
+    """Receive notifications here, check them and print them."""
     from gatemill.cli import webhooks_sink
 
     secrets = secret or _default_secret((url, key, data_dir))
@@ -60,7 +60,7 @@ def try_out(
     data_dir: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Have the gateway send a signed test there, once; say what came back."""
+    """Have the gateway send a signed test there. Says what came back."""
     where = (url, key, data_dir)
     if "/" in target:
         said = told(where, "POST", f"{PATH}/test", {"url": target})
@@ -218,7 +218,7 @@ def show(
 
 @app.command("resend")
 def resend(
-    delivery_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of deliveries.")],
+    delivery_ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids of deliveries.")],
     url: Url = None,
     key: Key = None,
     data_dir: Data = DATA,

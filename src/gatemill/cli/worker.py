@@ -21,6 +21,12 @@ def worker(
     quarantine: Annotated[
         bool, typer.Option("--quarantine", hidden=True, help="Run jobs whose workers died.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="Port on 127.0.0.1 that answers /metrics; 0 takes any."
+        ),
+    ] = None,
     config: ServerConfig = None,
     data_dir: ServerData = None,
 ) -> None:
@@ -28,5 +34,5 @@ def worker(
     from gatemill.cli import working
 
     words = tuple(word.strip() for word in (queues or "").split(",") if word.strip())
-    flags = {"server.data_dir": data_dir}
+    flags = {"server.data_dir": data_dir, "jobs.metrics_port": metrics_port}
     raise typer.Exit(working.run(config, flags, words, slots or 0, quarantine=quarantine))

@@ -43,6 +43,7 @@ def run(
     """The worker has run and ended; its exit code. `words` are priorities and queues, () is all."""
     import uvloop
 
+    from gatemill.cli import log_file
     from gatemill.house import Shift
     from gatemill.observe import log
     from gatemill.observe.lines import LineWriter
@@ -62,13 +63,15 @@ def run(
         returns=False,
     )
     server = draft.loaded.settings.server
-    pretty = server.log == "pretty" or (server.log == "auto" and sys.stdout.isatty())
+    file = log_file.opened(server)
+    is_seen = file is None and sys.stdout.isatty()
+    pretty = server.log == "pretty" or (server.log == "auto" and is_seen)
     screen = console() if sys.stdout.isatty() and pretty and not quarantine else None
     # The table has the terminal: what is logged stands above it, and requests are not shown.
     fd = sys.stdout.fileno() if screen is None else os.open(os.devnull, os.O_WRONLY)
-    writer = LineWriter(fd)
+    writer = LineWriter(file or fd)
     above: Any = writer if screen is None else _Above(screen)
-    log.configure(above, level=server.log_level, pretty=pretty)
+    log.configure(above, level=server.log_level, pretty=pretty, levels=server.log_levels)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_work(draft, shift, (writer, pretty), screen))
@@ -104,6 +107,7 @@ async def _work(
     settings, clock = draft.loaded.settings, SystemClock()
     ledger = house.open_ledger(settings, clock)
     home: House | None = None
+    numbers: asyncio.Server | None = None
     try:
         home = house.build(draft.loaded, ledger, clock, output)
         await home.open()
@@ -111,6 +115,7 @@ async def _work(
             crew = house.crew_of(lambda: home, shift)
         except InvalidValue as error:
             raise Failure(error.message, fix="correct --queues", code=2) from None
+        numbers = await _numbers(home, settings.jobs.metrics_port, shift)
         crew.start()
         assert crew.worker is not None
         structlog.get_logger().info(
@@ -118,13 +123,31 @@ async def _work(
             worker_id=crew.worker.id,
             queues=list(crew.queues),
             slots=home.jobs.counters.slots,
+            **({} if numbers is None else {"metrics": numbers.sockets[0].getsockname()[1]}),
         )
         await _until(stop, home, crew, screen)
         await crew.drain(0.0 if crew.fenced else settings.server.drain_timeout_s)
     finally:
+        if numbers is not None:
+            numbers.close()
         await (ledger if home is None else home).close()
     structlog.get_logger().info("stopped", fenced=crew.fenced)
     return TAKEN_FOR_DEAD if crew.fenced else 0
+
+
+async def _numbers(home: House, port: int | None, shift: Shift) -> asyncio.Server | None:
+    """Who answers /metrics, where that is wanted; a worker in quarantine is another's child."""
+    from gatemill.observe import endpoint
+
+    if port is None or shift.claiming == "quarantined":
+        return None
+    try:
+        return await endpoint.listen(port, lambda: (home.gateway.meter, home.gateway.version))
+    except OSError as error:
+        raise Failure(
+            f"port {port} on {endpoint.HOST} cannot be used for /metrics: {error.strerror}",
+            fix="choose another with --metrics-port; each worker needs its own",
+        ) from error
 
 
 async def _until(stop: asyncio.Event, home: House, crew: Crew, screen: Console | None) -> None:
