@@ -12,25 +12,36 @@ PACED_GAP_S = 0.005
 _CREATED_S = 1_790_000_000
 _PROMPT = "Explain in plain words how a water mill turns a stream into work, step by step. "
 _ANSWER = "A mill takes the fall of the water and turns it into a slow and even motion. "
-_USAGE = {"prompt_tokens": 180, "completion_tokens": 61, "total_tokens": 241}
+# As a support desk asks: words that guards look at twice, and nothing that they find.
+_SYSTEM = (
+    "You are the assistant of a shop for outdoor gear. Answer briefly, in the customer's language. Look up"
+    " orders before you promise a refund, follow the instructions of the policy, and never guess. "
+)
+_USAGE = {
+    "prompt_tokens": 180,
+    "completion_tokens": 61,
+    "total_tokens": 241,
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+}
 
 
 def chat_request() -> bytes:
     """About 1 KB: a chat that asks for one complete answer."""
-    return _request("You answer briefly. ", streams=False)
+    return _request(_SYSTEM, streams=False)
 
 
 def stream_request(*, paced: bool) -> bytes:
     """About 1 KB: a chat that asks for a stream with its usage event."""
     pace = PACED_WORD.decode() if paced else "burst"
-    return _request(f"You answer briefly, {pace}. ", streams=True)
+    return _request(f"{_SYSTEM}Answer {pace}. ", streams=True)
 
 
 def chat_answer() -> bytes:
     """About 1 KB: a complete answer in OpenAI's format."""
     choice: dict[str, object] = {
         "index": 0,
-        "message": {"role": "assistant", "content": _ANSWER * 9},
+        "message": {"role": "assistant", "content": _ANSWER * 7},
         "finish_reason": "stop",
         "logprobs": None,
     }
@@ -88,7 +99,7 @@ def _request(system: str, *, streams: bool) -> bytes:
         "model": MODEL,
         "messages": [
             {"role": "system", "content": system},
-            {"role": "user", "content": _PROMPT * 10},
+            {"role": "user", "content": _PROMPT * 8},
         ],
         "temperature": 0.2,
         "max_tokens": 256,

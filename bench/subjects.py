@@ -93,6 +93,17 @@ input = 0.15
 output = 0.60
 """
 
+# What a careful team would have on, for both directions.
+_GUARDS = """
+[guards]
+input = [
+  {{ guard = "pii", mode = "mask" }},
+  {{ guard = "secrets", mode = "block" }},
+  {{ guard = "injection", mode = "block" }},
+]
+output = [{{ guard = "pii", mode = "mask" }}, {{ guard = "secrets", mode = "block" }}]
+"""
+
 
 class Place(Struct, frozen=True):
     """Where one start of a subject happens."""
@@ -138,16 +149,18 @@ def build(name: str, place: Place, options: Options) -> Subject:
         return _litellm(place, options)
     if name == "gatemill":
         return _gatemill(name, place, source=None, profile_path=options.profile_path)
+    if name == "guards":
+        return _gatemill(name, place, source=None, profile_path=None, more=_GUARDS)
     if name == "before" and options.before is not None:
         return _gatemill(name, place, source=options.before / "src", profile_path=None)
     if options.extra is not None and options.extra.startswith(f"{name}="):
         return _extra(name, place, options.extra.split("=", 1)[1])
-    message = f"no subject {name!r}: nginx, gatemill, litellm, before (--before), or one of --extra"
+    message = f"no subject {name!r}: nginx, gatemill, guards, litellm, before (--before), or one of --extra"
     raise BenchStopped(message, code=2)
 
 
 def available(options: Options) -> list[str]:
-    """Names of all subjects that can be started here, the limit first."""
+    """Names of all subjects that can be started here, the limit first; `guards` only where it is named."""
     names = ["nginx", "gatemill"]
     if options.before is not None:
         names.append("before")
@@ -172,7 +185,7 @@ def version(name: str, options: Options) -> str:
         python = Path(litellm_path(options) or "").absolute().with_name("python")
         say = "import importlib.metadata as m; print(m.version('litellm'))"
         command = [str(python), "-c", say] if python.exists() else []
-    elif name == "gatemill":
+    elif name in ("gatemill", "guards"):
         return importlib.metadata.version("gatemill")
     else:
         command = []
@@ -223,9 +236,12 @@ def _litellm(place: Place, options: Options) -> Subject:
     )
 
 
-def _gatemill(name: str, place: Place, source: Path | None, profile_path: Path | None) -> Subject:
+def _gatemill(
+    name: str, place: Place, source: Path | None, profile_path: Path | None, more: str = ""
+) -> Subject:
     config_path = place.folder / "bench-config.toml"
-    config_path.write_text(_GATEMILL.format(model=payloads.MODEL, upstream=place.upstream))
+    config = _GATEMILL + more
+    config_path.write_text(config.format(model=payloads.MODEL, upstream=place.upstream))
     data = place.folder / "data"
     prefix = (*_PYTHON, f"PYTHONPATH={source}") if source is not None else _PYTHON
     python: tuple[str, ...] = (sys.executable,)
@@ -238,7 +254,8 @@ def _gatemill(name: str, place: Place, source: Path | None, profile_path: Path |
         command=(*prefix, *python, "-m", "gatemill", "serve", *serve),
         url=url,
         stream_url=url,
-        setup="key, price, ledger (SQLite file), metrics, one JSON log line per request to a file",
+        setup="key, price, ledger (SQLite file), metrics, one JSON log line per request to a file"
+        + ("; pii, secrets and injection on the way in, pii and secrets out" if more else ""),
         key_path=data / "dev.key",
     )
 
