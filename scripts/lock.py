@@ -1,6 +1,6 @@
 """Pins every transitive dependency: exact constraints in pyproject.toml, hashes in requirements.lock.
 
-Run by `just lock`. uv.lock itself stays out of git, because it names the registry it was made with.
+Run by `just lock`. deploy/requirements.lock has the same for the image, with its extras. uv.lock itself stays out of git, because it names the registry it was made with.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.lock"
+IMAGE_LOCK = ROOT / "deploy" / "requirements.lock"
+IMAGE_EXTRAS = ("postgres", "redis", "rabbitmq", "oidc", "otel")
 BEGIN, END = "# pins: made by `just lock`", "# end of pins"
 _TORCH = re.compile(r"torch$|triton$|nvidia-|cuda-")
 _BLOCK = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
@@ -53,10 +55,18 @@ def main() -> None:
     subprocess.run(["uv", "lock", "--upgrade"], cwd=ROOT, check=True)
     PROJECT.write_text(with_pins(PROJECT.read_text(), pins_of((ROOT / "uv.lock").read_text())))
     subprocess.run(["uv", "lock"], cwd=ROOT, check=True)
+    LOCK.write_text(
+        "# Every runtime dependency with its hashes. Made by `just lock`.\n" + exported(())
+    )
+    words = f"# The same with the extras of the image: {', '.join(IMAGE_EXTRAS)}. Made by `just lock`.\n"
+    IMAGE_LOCK.write_text(words + exported(IMAGE_EXTRAS))
+
+
+def exported(extras: tuple[str, ...]) -> str:
+    """What uv.lock pins for the base install and these extras, with hashes."""
     export = ["uv", "export", "--no-dev", "--no-emit-project", "--no-header", "--frozen"]
-    done = subprocess.run(export, cwd=ROOT, check=True, capture_output=True, text=True)
-    head = "# Every runtime dependency with its hashes. Made by `just lock`.\n"
-    LOCK.write_text(head + done.stdout)
+    command = [*export, *(word for extra in extras for word in ("--extra", extra))]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":

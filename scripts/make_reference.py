@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gatemill import __version__
 from gatemill.core import errors
-from gatemill.edge import failures
-from gatemill.edge.describe import refusals
+from gatemill.describe import refusals
 from gatemill.jobs.making import new_job
+from gatemill.ledger.alerts import Alert
 from gatemill.observe import metrics
+from gatemill.wire import failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,9 +36,9 @@ ERRORS = ROOT / "docs" / "errors.md"
 METRICS = ROOT / "docs" / "metrics.md"
 sys.path.insert(0, str(ROOT / "tests"))  # where a whole house for one process is
 
-import openapi_examples  # noqa: E402 - found by the line above
-from house_for_tests import opened  # noqa: E402
-from running import serve  # noqa: E402
+import openapi_examples
+from house_for_tests import opened
+from running import serve
 
 ERRORS_HEAD = """\
 # Errors
@@ -114,6 +115,8 @@ webhook = "http://127.0.0.1:9/hook"
 secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 """
 _LABELS = {
+    "level": "of a budget warned, or spent when all of it is",
+    "name": "of a rule of [alerts], such as BreakerOpen",
     "limit": "kinds of limits: concurrency, requests, requests_day, tokens, budget",
     "scope": "whose limit: key, user, team, model",
     "target": "`provider/model` of the configuration, `function/name` of the library, or `other`",
@@ -189,12 +192,14 @@ async def metrics_page(folder: Path) -> str:
 
 
 async def _use_jobs(home: House) -> None:
-    """A job waits, an attempt was counted, and a webhook."""
+    """A job waits, an attempt was counted, and a webhook; a budget is nearly spent."""
     services = home.jobs.services
     services.sender.tries["2xx"] += 1
     home.jobs.counters.kind("chat.completion")
     job = new_job(services, "chat.completion", b"{}", owner="nobody", key_id="")
     await home.ledger.jobs.submit([job], 1, 1)
+    total = Alert("key", "k1", "total", 0.0, 0.8, 5_000_000, 4_000_000, 0.0)
+    await home.ledger.alerts.add_alert(total)
 
 
 def _metric_row(family: Metric) -> str:

@@ -57,6 +57,8 @@ OTHER_VARIABLES = {
     "GATEMILL_TEST_HEAVY": "the test suite proves what needs torch, Ray, MLflow or Feast",
     "GATEMILL_TOKEN": "key of a server that a gateway has started ([local models](guides/local-models.md))",
     "GATEMILL_URL": "gateway for `gatemill chat`",
+    "GATEMILL_CONSUME_FROM": "`--from` of `gatemill consume` and `gatemill doctor`",
+    "GATEMILL_CONSUME_TO": "`--to` of both",
 }
 
 
