@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gatemill.ledger.batches import Batch
 
 CHAT = "/v1/chat/completions"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 def line(custom_id: str, model: str = "fast", text: str = "hi", **body: Any) -> dict[str, Any]:
@@ -90,3 +90,16 @@ async def made(services: Services, file_id: str) -> list[Any]:
     """The lines of a file that a batch made; none where it made none."""
     data = b"".join([piece async for piece in services.ledger.files.content(file_id)])
     return [json.loads(one) for one in data.splitlines()]
+
+
+async def files_of(services: Services, batch: Batch) -> list[list[Any]]:
+    """What stands in the output and in the error file."""
+    return [
+        await made(services, file_id) if file_id else []
+        for file_id in (batch.output_file_id, batch.error_file_id)
+    ]
+
+
+def ids(lines: Sequence[Any]) -> list[str]:
+    """The custom ids of lines, in their order."""
+    return [one["custom_id"] for one in lines]

@@ -11,12 +11,14 @@ from site_under_fire import Site
 
 APP = "gatemill.dispatch.celery_app"
 WORKER = (sys.executable, "-m", "celery", "-A", APP, "worker")
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
-def command(site: Site, *words: str) -> str:
-    """What `celery -A … WORDS` writes."""
-    return _ran(site, (sys.executable, "-m", "celery", "-A", APP, *words))
+def commands(site: Site, *lines: str) -> list[str]:
+    """What Celery's own program writes for each of these lines of words, given one after the other."""
+    start = f"from celery.bin.celery import celery\nfor words in {[line.split() for line in lines]!r}:\n"
+    run = f"    celery.main(['-A', '{APP}', *words], standalone_mode=False)\n    print(chr(12))\n"
+    return _ran(site, (sys.executable, "-c", start + run)).split("\f")[:-1]
 
 
 def asked(site: Site, program: str) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+import databases
 import kind_play
 from gatemill import house
 from gatemill.core.clock import SystemClock
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 PLAY = '[jobs]\nkinds = ["kind_play"]\n'
 WHOLE = house.Shift()
-PATIENCE_S = 20.0  # the machine may be busy with other tests
+PATIENCE_S = 60.0  # the machine may be busy with other tests
 
 
 class Site(Struct):
@@ -70,6 +71,8 @@ async def working(
     draft = source.load()
     assert isinstance(draft, Draft), draft
     clock = clock or SystemClock()
+    if not draft.loaded.settings.stores.database:
+        databases.lay(draft.loaded.settings.data_dir)
     ledger = house.open_ledger(draft.loaded.settings, clock)
     with (tmp_path / "log.jsonl").open("ab") as sink:
         writer = LineWriter(sink.fileno())

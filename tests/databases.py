@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +23,11 @@ MADE_S = postgres_service.MADE_S
 def empty(kind: str, folder: Path, *, bare: bool = False) -> Iterator[Place]:
     """A place with a database in which nothing is, for as long as the block.
 
-    On Postgres it has the present schema already, unless it is to be `bare`.
+    It has the present schema already, unless it is to be `bare`.
     """
     if kind == "sqlite":
+        if not bare:
+            lay(folder)
         yield Place(path=folder / "gatemill.db")
         return
     if kind == PGVECTOR:
@@ -43,3 +47,23 @@ def migrated(place: Place) -> Iterator[Database]:
         yield opened
     finally:
         opened.close()
+
+
+def lay(folder: Path) -> None:
+    """The folder has the database that the first opening would make: 30 ms of CPU that a copy does not take.
+
+    Nothing changes where there is one.
+    """
+    path = folder / "gatemill.db"
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_bytes(_first())
+
+
+@functools.cache
+def _first() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(path=Path(folder) / "gatemill.db")
+        with migrated(place):
+            pass
+        return place.path.read_bytes()

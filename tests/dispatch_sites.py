@@ -28,7 +28,7 @@ embedded = false
 dispatch = "{dispatch}"
 {broker}
 slots = {slots}
-lease_s = 3.0
+lease_s = 30.0  # longer than a busy machine holds a process up; the dead are known by their ids
 beat_s = 0.5
 poll_s = 0.5
 """
@@ -42,6 +42,7 @@ class Joined(Struct):
     site: Site
     engine: str
     broker: str  # "" for sql
+    command: tuple[str, ...]  # of a worker
 
     def lose_all(self) -> None:
         """All messages are gone, and all queues."""
@@ -109,4 +110,4 @@ def joined(
             database=url,
             workers=(command,) * workers,
         )
-        yield Joined(stack.enter_context(opened(site)), engine, broker)
+        yield Joined(stack.enter_context(opened(site)), engine, broker, command)

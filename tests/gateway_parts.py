@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,9 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from gatemill.core import ids
 from gatemill.core.call import Key, Price, UsageRow
 from gatemill.core.clock import FakeClock
+from gatemill.core.guard import NOTHING, Uses
 from gatemill.core.limits import UNLIMITED, Limits
 from gatemill.gateway.admit import Admission, Gate, Reserve
 from gatemill.gateway.books import Books
+from gatemill.gateway.guards import Counts, Guards, Making
+from gatemill.gateway.local_guards import known_of
 from gatemill.gateway.parts import Caller, Gateway
 from gatemill.gateway.pipeline import answer
 from gatemill.gateway.plan import Route, Routes
@@ -28,9 +33,11 @@ from gatemill.upstream.lane import Lane, LaneSettings
 from gatemill.wire import chat, completions, count_tokens, embeddings, messages, responses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gatemill.core.call import Reply, Target, UsageRow
+    from gatemill.core.guard import Remote
+    from gatemill.guards.scan import Scan
 
 SECRET = b"gm-k1-secret"
 KEY = Key(id="k1", name="test")
@@ -58,6 +65,16 @@ class KeyTable:
 
     def identify(self, secret: bytes) -> Key | None:
         return self._keys.get(secret)
+
+
+def guards_of(uses: Uses, remotes: Mapping[str, Remote]) -> Guards:
+    """Guards with every pattern there is; those that wait for somebody are the test's."""
+    making = Making(known_of({}, 256, ("team",)), _scan, lambda use: (remotes[use.guard], 0.5))
+    return Guards(uses, making, ThreadPoolExecutor(1), Counts(), ("refuse", 1 << 20))
+
+
+def _scan(looks: Any) -> Scan:
+    return import_module("gatemill.guards.scan").Scan(looks)
 
 
 def route(*targets: Target, name: str = "m", **fields: Any) -> Route:
@@ -103,6 +120,8 @@ class Stage:
         in_flight_max: int = 8,
         depth_max: int = 64,
         default: Limits = UNLIMITED,
+        uses: Uses = NOTHING,
+        remotes: Mapping[str, Remote] | None = None,
         **keys: Key,
     ) -> None:
         self.clock = FakeClock()
@@ -119,6 +138,7 @@ class Stage:
         )
         books = Books(self.book, self.limiter, self.admission.refuse)
         self.answers = MemoryAnswers(1 << 20, self.clock)
+        self.remotes = remotes or {}
         self.gateway = Gateway(
             keys=KeyTable(**keys),
             gate=self.gate,
@@ -140,6 +160,7 @@ class Stage:
                 more=books.more,
             ),
             books=books,
+            guards=guards_of(uses, self.remotes),
             surfaces={surface.NAME: surface for surface in SURFACES},
             meter=self.meter,
             access=AccessLog(self.kept, as_json),

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+import databases
 from gatemill import house
 from gatemill.core.clock import SystemClock
 from gatemill.edge import app as application
 from gatemill.edge.devkey import ensure_dev_key
+from gatemill.edge.listening import listen, make_door
 from gatemill.edge.reload import Reloader
-from gatemill.edge.server import listen, make_door
 from gatemill.edge.shown import Shown
 from gatemill.observe.lines import LineWriter
 from gatemill.settings.source import Draft, Source
@@ -59,6 +60,8 @@ async def opened(
     clock = SystemClock()
     sink = os.open(tmp_path / "log.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     writer = LineWriter(sink)
+    if not loaded.settings.stores.database:
+        databases.lay(loaded.settings.data_dir)
     ledger = house.open_ledger(loaded.settings, clock)
     key_path = await ensure_dev_key(ledger, loaded.settings.data_dir, wanted=True)
     assert key_path is not None
@@ -66,7 +69,7 @@ async def opened(
     await home.open()
     shown = Shown(healthy=ledger.healthy, open_metrics=True)
     app = application.build(shown, with_docs=True)
-    door = shown.door = make_door(home, loaded.settings, app, public=False)
+    door = shown.door = make_door(home, loaded.settings, app)
     tools = (clock, (writer, False))
     reloader = Reloader((home, draft), source, door, lambda _settings: None, tools)
     shown.reloader = reloader

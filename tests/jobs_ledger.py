@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gatemill.core.clock import FakeClock
-from gatemill.core.job import Claimed, Job, NewJob, Want
+from gatemill.core.job import Claimed, Job, NewJob, Problem, Want
 from gatemill.ledger.jobs.jobs import Jobs
 from gatemill.ledger.jobs.rows import Accepted, QueueLimit, WorkerRow
 from gatemill.ledger.ledger import Ledger
@@ -20,6 +20,7 @@ LEASE_S = 30.0
 QUEUE = "inference"
 PEPPER = b"a pepper of thirty-two characters"
 MANY = 1_000_000
+OOPS = Problem("upstream_timeout", "The provider did not answer.")
 
 
 class Site:

@@ -71,7 +71,7 @@ async def dead(ask: Api, code: str = "broken", key: str | None = None, **more: A
 
 async def until(look: Callable[[], Awaitable[Any]]) -> Any:
     """What `look` finds, once it finds something."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         for pause_s in itertools.repeat(0.01):
             if found := await look():
                 return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -36,8 +37,20 @@ async def sleep(ctx: Context, args: Args) -> Any:
     return {"attempt": ctx.job.attempt}
 
 
+async def stay(ctx: Context, args: Args) -> Any:
+    """Until there is the file that `text` names: other processes make it."""
+    while True:
+        if await asyncio.to_thread(Path(args.text).exists):
+            return {"attempt": ctx.job.attempt}
+        await asyncio.sleep(0.05)
+
+
 async def die(ctx: Context, args: Args) -> Any:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-ACTS: dict[str, Callable[[Context, Args], Awaitable[Any]]] = {"sleep": sleep, "die": die}
+ACTS: dict[str, Callable[[Context, Args], Awaitable[Any]]] = {
+    "sleep": sleep,
+    "stay": stay,
+    "die": die,
+}

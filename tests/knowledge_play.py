@@ -104,6 +104,9 @@ class Models:
     def labels(self, model: str) -> list[str]:
         return self._labels
 
+    async def storable(self, text: str) -> str:
+        return text
+
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
         self.admissions += 1

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from cli_run import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -44,9 +44,17 @@ def provider(cwd: Path) -> Iterator[str]:
 
 
 def on_terminal(
-    arguments: Sequence[str], columns: int, cwd: Path, env: dict[str, str]
+    arguments: Sequence[str],
+    columns: int,
+    cwd: Path,
+    env: dict[str, str],
+    seen: tuple[bytes, Callable[[], None]] = (b"", lambda: None),
 ) -> tuple[int, str]:
-    """The exit code of `gatemill …` on a terminal, and all that it wrote there, without styles."""
+    """The exit code of `gatemill …` on a terminal, and all that it wrote there, without styles.
+
+    `seen` is a word, and what is done once it stands there.
+    """
+    word, then = seen
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     environ = clean_environment(TERM="xterm", **env)
@@ -63,7 +71,10 @@ def on_terminal(
     written = b""
     try:
         while piece := _read(ours):
+            is_new = word not in written
             written += piece
+            if is_new and word in written:
+                then()
         code = process.wait(_STOP_S_MAX)
     finally:
         process.kill()

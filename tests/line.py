@@ -23,7 +23,7 @@ class Line:
         await self.socket.send(text)
 
     async def hear(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return msgspec.json.decode(await self.socket.recv())
 
     async def ask(self, model: str = "echo", **fields) -> None:
@@ -39,7 +39,7 @@ class Line:
 
     async def closed(self):
         """The code with which the server closes."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             try:
                 while True:
                     await self.socket.recv()
@@ -52,5 +52,5 @@ async def line(gate, key: str | None = "", **options):
     secret = gate.key if key == "" else key
     headers = {"authorization": f"Bearer {secret}"} if secret else {}
     url = f"ws://127.0.0.1:{gate.port}/v1/chat/stream"
-    async with connect(url, additional_headers=headers, proxy=None, **options) as socket:
+    async with connect(url, **{"additional_headers": headers, "proxy": None, **options}) as socket:
         yield Line(socket)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from gatemill.core.job import DEFAULT, HIGH, LOW, Ring
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Listener:
@@ -45,9 +45,9 @@ class Listener:
         self.slots += slots
         self._tell()
 
-    async def until(self, true: Callable[[Listener], bool]) -> None:
-        """It has heard enough."""
-        async with asyncio.timeout(PATIENCE_S), self._changed:
+    async def until(self, true: Callable[[Listener], bool], patience_s: float = PATIENCE_S) -> None:
+        """It has heard enough. Raises TimeoutError."""
+        async with asyncio.timeout(patience_s), self._changed:
             await self._changed.wait_for(lambda: true(self))
 
     @property
@@ -77,7 +77,27 @@ async def listening(bell, listener: Listener):
         assert task.cancelled(), task.exception()
 
 
+async def sent(bell) -> None:
+    """The broker has confirmed all that was rung, or not taken it. A worker may hear of it before."""
+    await asyncio.wait((bell._outbox._sending,))
+
+
+async def called_off(bell, listener: Listener, job_id: str) -> None:
+    """The listener hears that the job is to stop. It is told until it does: it may not listen to that yet."""
+    async with asyncio.timeout(PATIENCE_S):
+        while job_id not in listener.cancelled:
+            await bell.call_off(job_id)
+            with suppress(TimeoutError):
+                await listener.until(lambda it: job_id in it.cancelled, 1.0)
+
+
 def rings(count: int, priority: int = DEFAULT, queue: str = "inference") -> list[Ring]:
     return [
         Ring(f"job_{queue}-{priority}-{number:04d}", queue, priority) for number in range(count)
     ]
+
+
+def overtaken(order: Sequence[int]) -> float:
+    """The share of all pairs of different priority in which the less urgent one began first."""
+    pairs = [(one, later) for at, one in enumerate(order) for later in order[at:] if one != later]
+    return sum(one > later for one, later in pairs) / len(pairs)

@@ -11,6 +11,7 @@ import functools
 import itertools
 import re
 import sys
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -21,16 +22,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from websockets.sync.client import connect
 
+from gatemill import describe
+from gatemill.describe.document import complete
+from gatemill.edge import access
 from gatemill.edge import app as application
-from gatemill.edge import describe
-from gatemill.edge.describe.document import complete
 from gatemill.edge.shown import Shown
 from running import Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILE = Path(describe.__file__).parents[2] / "data" / "openapi" / "examples.json"
+FILE = Path(describe.__file__).parents[1] / "data" / "openapi" / "examples.json"
 SOCKET = "chat_stream"
 # Of the server that they are sent to. The model that runs here is a provider with a script.
 CONFIG = f"""
@@ -42,6 +44,10 @@ engine = "command"
 command = ["{sys.executable}", "-m", "gatemill", "fake-provider", "--port", "{{port}}"]
 health = "/livez"
 served_name = "fake"
+[alerts]
+every_s = 0.25
+for_s = 0
+disk_share = 0
 """
 # What is shown of ids with much chance in them, by their beginnings.
 MADE_UP = {
@@ -54,6 +60,7 @@ MADE_UP = {
     "vs_": "6f1fd6a3c2600000114fd48419e4911f4464e",
     "wh_": "5e1fd6a3c2600000114fd48419e4911f4464e",
     "exp_": "6f1fd6a3c2600000114fd48419e4911f4464e",
+    "inc_": "8b1fd6a3c2600000114fd48419e4911f4464e",
 }
 _MADE_UP = re.compile(rf"\b({'|'.join(MADE_UP)})[0-9a-f]{{16,}}")
 # What differs from one request to the next, and what stands there instead.
@@ -69,7 +76,12 @@ _VOLATILE = (
     (re.compile(r'("at":)[\d.]+'), r"\g<1>1795219200.5"),
     (re.compile(r'("(?:since|until)":")[^"]+'), r"\g<1>2026-11-21T00:00:00Z"),
     (re.compile(r"(?<=,)\d{4}-\d\d-\d\d(?=,)"), "2026-11-21"),
-    (re.compile(r'("(?:(?:mean_)?latency|first_token|mean|p\d\d)_ms":)[\d.e-]+'), r"\g<1>0.41"),
+    (
+        re.compile(r'("(?:(?:mean_)?latency|first_token|offset|mean|p\d\d)_ms":)[\d.e-]+'),
+        r"\g<1>0.41",
+    ),
+    (re.compile(r'("(?:next|instance)":")[0-9a-f]{29}'), r"\g<1>1a1fc2352f5b0c6e8d9a4700001a"),
+    (re.compile(r'("next":"1a1fc2352f5b0c6e8d9a4700001a:)\d+'), r"\g<1>17"),
     (re.compile(r'("expected_wait_s":)[\d.e-]+'), r"\g<1>0.0"),
     (re.compile(r'("id":)\d+'), r"\g<1>7"),
     (re.compile(r"\bwhsec_[0-9A-Za-z+/=]{20,}"), "whsec_" + "0" * 32),
@@ -99,11 +111,13 @@ _VOLATILE = (
     (re.compile(r'("latency_p95_ms":)[\d.e-]+'), r"\g<1>0.41"),
     (re.compile(r'("oldest_s":)[\d.e-]+'), r"\g<1>0.4"),
     (re.compile(r'("(?:loaded|used)_at":)[\d.]+'), r"\g<1>1795219200"),
+    (re.compile(r'("(?:opened|seen)_at":)[\d.]+'), r"\g<1>1795219200.5"),
+    (re.compile(r'("severity":"critical","value":)[\d.e-]+'), r"\g<1>0.91"),
     (re.compile(r'("pid":)\d+'), r"\g<1>4711"),
     (re.compile(r'("memory_bytes":)[1-9]\d*'), r"\g<1>52428800"),
     (re.compile(r"(,\d+,\d+,)[\d.]+(?=\r\n)"), r"\g<1>0.41"),
 )
-_ANSWER_S_MAX = 30.0
+_ANSWER_S_MAX = 60.0
 _BOUNDARY = "gatemill-example"
 _stages = itertools.count()
 
@@ -119,7 +133,7 @@ class Answer(NamedTuple):
 def document() -> dict[str, Any]:
     """The document, as the app serves it."""
     shown = Shown(healthy=lambda: True, open_metrics=True)
-    return complete(application.build(shown, with_docs=True).openapi())
+    return complete(application.build(shown, with_docs=True).told, access.scopes_of)
 
 
 def examples() -> dict[str, dict[str, Any]]:
@@ -214,6 +228,11 @@ def staged(running: Running, example: dict[str, Any]) -> Iterator[Stage]:
     for step in example.get("before", ()):
         made = stage.ask(step["method"], step["path"], step)
         assert made.status in (200, 201, 202), made.body
+        deadline_s = time.monotonic() + _ANSWER_S_MAX
+        while step.get("until", "").encode() not in made.body:  # it comes by itself
+            assert time.monotonic() < deadline_s, made.body
+            time.sleep(0.02)
+            made = stage.ask(step["method"], step["path"], step)
     try:
         yield stage
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from gatemill.edge.describe.schemas import SCHEMAS
+from gatemill.describe.schemas import SCHEMAS
 
 
 @cache

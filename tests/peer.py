@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from house_for_tests import Opened
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 CHAT = "/v1/chat/completions"
 
 
@@ -130,7 +130,11 @@ async def peer(gate: Opened, *, receive_bytes: int = 0) -> AsyncIterator[Peer]:
     if receive_bytes:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     raw.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", gate.port))
+    try:
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", gate.port))
+    except OSError:
+        raw.close()
+        raise
     reader, writer = await asyncio.open_connection(sock=raw, limit=1 << 16)
     try:
         yield Peer(reader, writer)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KEY = Key(id="k", name="k", team_id="t")
 WHOLE = HELLO + STOP + DONE
 TAIL = b": the end\n\n"
+MANY = 100
 _ids = itertools.count(1)
 
 
@@ -193,3 +194,25 @@ async def turn() -> None:
     """Everything that can happen now has happened."""
     for _ in range(8):
         await asyncio.sleep(0)
+
+
+async def crowd(
+    stage: Stage, count: int = MANY, **fields: Any
+) -> tuple[list[Call], list[asyncio.Task[Reply]]]:
+    """Equal calls under way, of which one has asked."""
+    calls = [asking(**fields) for _ in range(count)]
+    tasks = [await stage.begun(call) for call in calls]
+    assert len(stage.provider.asked) == 1
+    return calls, tasks
+
+
+async def results(tasks: list[asyncio.Task[Reply]]) -> list[Any]:
+    """What became of each, failures too."""
+    async with asyncio.timeout(60):
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def counts(stage: Stage) -> tuple[int, int, int, int]:
+    """Misses, hits, stale answers, and those that somebody else had asked for."""
+    recall = stage.recall
+    return recall.misses, recall.hits, recall.stale, recall.coalesced

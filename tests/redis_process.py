@@ -15,7 +15,7 @@ from pathlib import Path
 from gatemill.core.clock import SystemClock
 from gatemill.core.limits import Hold, Kind, Rule, Wanted
 from gatemill.kv.redis.limits import Identity
-from redis_limiter import made
+from redis_limiter import made, ready
 
 COST = 10
 RULES = {
@@ -37,7 +37,7 @@ def started(url: str, prefix: str, process_id: str, requests: int, *words: str) 
 async def _run(url: str, prefix: str, process_id: str, requests: int, words: list[str]) -> None:
     clock = SystemClock()
     limiter = made(url, clock, Identity(process_id, prefix))
-    assert await limiter.open()
+    await ready(limiter)
     await limiter.members.beat()
     rules = tuple(RULES[name] for name in words[1:])
     answers = await asyncio.gather(
@@ -47,7 +47,8 @@ async def _run(url: str, prefix: str, process_id: str, requests: int, words: lis
         )
     )
     holds = [each for each in answers if isinstance(each, Hold)]
-    print(len(holds), sum(each.local for each in holds), flush=True)  # noqa: T201
+    sys.stdout.write(f"{len(holds)} {sum(each.local for each in holds)}\n")
+    sys.stdout.flush()
     if words[0] == "stay":
         await asyncio.Event().wait()
     for hold in holds:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import secrets
 import shutil
 import signal
 import socket
@@ -21,11 +20,12 @@ from pathlib import Path
 import hiredis
 
 import needs
+from quiet_ports import quiet_port
 
 HOST = "127.0.0.1"
 PORT = 6379
-START_S = 20.0
-_CLAIM = "gatemill-test"
+START_S = 60.0
+_CLAIM = "gatemill-test:{database}"  # in database 0: a test may flush its own
 _CLAIM_S = 900
 
 
@@ -33,7 +33,7 @@ _CLAIM_S = 900
 def store() -> Iterator[str]:
     """The URL of an empty database, for as long as the block."""
     server = address()
-    database = next((each for each in range(1, 16) if _claims(f"{server}/{each}")), None)
+    database = next((each for each in range(1, 16) if _claims(server, each)), None)
     if database is None:  # all in use
         own = Server()
         try:
@@ -46,6 +46,7 @@ def store() -> Iterator[str]:
         yield url
     finally:
         command(url, "FLUSHDB")
+        command(f"{server}/0", "DEL", _CLAIM.format(database=database))
 
 
 def command(url: str, *words: str) -> object:
@@ -88,9 +89,7 @@ class Server:
     def __init__(self) -> None:
         self._program = needs.program("redis-server")
         self._folder = Path(tempfile.mkdtemp(prefix="gatemill-redis-"))
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self._port = probe.getsockname()[1]
+        self._port = quiet_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -141,12 +140,12 @@ class Server:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _claims(url: str) -> bool:
+def _claims(server: str, database: int) -> bool:
     """Whether the database was empty and is ours now."""
-    token = secrets.token_hex(8)
-    if command(url, "SET", _CLAIM, token, "NX", "EX", str(_CLAIM_S)) is None:
+    claim = _CLAIM.format(database=database)
+    if command(f"{server}/0", "SET", claim, "1", "NX", "EX", str(_CLAIM_S)) is None:
         return False
-    if command(url, "DBSIZE") == 1:
+    if command(f"{server}/{database}", "DBSIZE") == 0:
         return True
-    command(url, "DEL", _CLAIM)
+    command(f"{server}/0", "DEL", claim)
     return False

@@ -74,7 +74,7 @@ class Sink:
         await asyncio.gather(*self._handlers, return_exceptions=True)
         await self._server.wait_closed()
 
-    async def saw(self, count: int, within_s: float = 10.0) -> list[Seen]:
+    async def saw(self, count: int, within_s: float = 60.0) -> list[Seen]:
         """All requests, once there are `count`."""
         async with asyncio.timeout(within_s), self._news:
             await self._news.wait_for(lambda: len(self.seen) >= count)

@@ -11,7 +11,6 @@ import os
 import random
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gatemill.ledger.place import locate
+from quiet_ports import quiet_port
 from running import process_environment
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # With this variable every proof runs with every engine; without it, each engine is proved once.
 THOROUGH = "GATEMILL_TEST_KILLS" in os.environ
-START_S = 60.0
+START_S = 120.0
 END_S = 90.0  # for all jobs to end once the fire has stopped
 _GATEMILL = (sys.executable, "-m", "gatemill")
 WORKERS = ((*_GATEMILL, "worker"),) * 2
@@ -52,9 +52,7 @@ class Site:
         self.folder = folder
         file = folder / "gatemill.toml"
         file.write_text(config)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = quiet_port()
         self.data_dir = folder / "data"
         self.key = ""
         self.environ = process_environment(folder, file, self.data_dir) | {
@@ -112,6 +110,10 @@ class Site:
     def signal(self, number: int, name: signal.Signals) -> None:
         """Something is said to a process."""
         self._processes[number].send_signal(name)
+
+    def said(self) -> str:
+        """What all processes have written so far."""
+        return (self.folder / "site.log").read_text(errors="replace")
 
     def exit_code(self, number: int) -> int:
         """A process has ended by itself."""

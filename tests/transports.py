@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,12 +18,12 @@ from gatemill.upstream.proxied import Proxied
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from gatemill.core.ports import Source, Transport
 
 KINDS = ("pool", "proxied")
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 PATIENT = Timeouts(connect_s=5, first_token_s=10, between_chunks_s=10, total_s=20)
 
 KEY = (("authorization", "Bearer sk-123456789"),)
@@ -174,6 +175,14 @@ async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Asy
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """A URL where every connection is refused: its port is taken, and nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def answering(*answers: bytes) -> Handler:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gatemill.upstream.lane import LaneNumbers
 
 CALLERS = 500
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 FAILURES = 3
 CONFIG = """
 [providers.up]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gatemill.fake_provider.server import FakeProvider
 
 CALLERS = 50
-REQUESTS = int(os.environ.get("GATEMILL_TEST_REQUESTS", "800"))  # 2,000 in docs/guides/prove-it.md
+REQUESTS = int(os.environ.get("GATEMILL_TEST_REQUESTS", "300"))  # 2,000 in docs/guides/prove-it.md
 WORDS = 40
 # The failing provider has short timeouts, so that a hanging one costs no minutes. The good one has
 # none of them: a machine that stands still for a moment is no failure.

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import heavy
 import redis_service
 from crowd import crowd, until
 from gatemill.core.clock import SystemClock
 from gatemill.core.limits import Hold, Kind, Rule, Wanted
 from gatemill.kv.redis.limits import Identity, RedisLimiter
+from gatemill.kv.redis.wire import QUEUED_S_MAX
 from house_for_tests import Opened, opened
 from peer import post
-from redis_limiter import made
+from redis_limiter import made, ready
 from running import serve
 
 if TYPE_CHECKING:
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
     from crowd import Told
 
 CALLERS = 20
-ROUND_S = 1.2  # away, and as long here again; ROUNDS times. docs/guides/prove-it.md does 60 s.
-ROUNDS = 3
+ROUND_S = 1.2  # away, and as long here again. docs/guides/prove-it.md does 60 s.
+ROUNDS = 3 if heavy.is_wanted() else 1
 ROUNDS_MAX = 12  # on a machine so busy that everybody waits, Redis or not
 EXTRA_S_MAX = 0.15
-RECOVERY_S_MAX = 5.0
+RECOVERY_S_MAX = heavy.within(5.0)
 LIMIT = 100
 CONFIG = """
 [models.echo]
@@ -58,6 +60,15 @@ def _limiter(gate: Opened) -> RedisLimiter:
     limiter = gate.home.lasting.limiter
     assert isinstance(limiter, RedisLimiter)
     return limiter
+
+
+async def _steady(gate: Opened) -> None:
+    """It counts in Redis, also when the machine keeps that waiting, and says that it is there."""
+    limiter = await ready(_limiter(gate))
+    connection = limiter._connection
+    assert connection._wire is not None
+    connection._deadline_s = connection._wire._late_s = QUEUED_S_MAX
+    await limiter.members.beat()
 
 
 async def _back(*gates: Opened) -> None:
@@ -107,10 +118,8 @@ async def test_without_redis_each_process_gives_its_share_of_the_limit(
     async with _redis() as redis, AsyncExitStack() as stack:
         config = CONFIG.format(limit=LIMIT, redis=redis.url)
         gates = [await stack.enter_async_context(opened(tmp_path, config)) for _ in range(2)]
-        for gate in gates:
-            assert await _limiter(gate).open()
-        for gate in gates:
-            await _limiter(gate).members.beat()  # both have heard of both
+        for gate in (*gates, *gates):  # the second time both have heard of both
+            await _steady(gate)
         leave(redis)
         told = await crowd(gates, [post(gates[0])] * 4 * LIMIT, CALLERS)
         statuses = [each.status for each in told]
@@ -125,6 +134,14 @@ async def test_without_redis_each_process_gives_its_share_of_the_limit(
 
 async def test_nobody_counts_alone_while_the_first_request_connects():
     """500 callers who come first, all at once, meet the shared limit."""
+    for _ in range(ROUNDS_MAX):
+        if await _meet_the_limit():
+            return
+    raise AssertionError("Redis does not answer in time")
+
+
+async def _meet_the_limit() -> bool:
+    """They do; False where Redis itself stood still, so that nothing is shown."""
     rule = Rule("requests:key:a", Kind.REQUESTS, "key", "a", LIMIT)
     async with _redis() as redis:
         clock = SystemClock()
@@ -136,9 +153,13 @@ async def test_nobody_counts_alone_while_the_first_request_connects():
             )
         )
         holds = [each for each in answers if isinstance(each, Hold)]
+        was_away = any(limiter._connection.times_away for limiter in limiters)
         for limiter in limiters:
             await limiter.close()
+    if was_away:
+        return False
     assert (len(holds), [each for each in holds if each.local]) == (LIMIT, [])
+    return True
 
 
 async def test_a_start_without_redis_costs_no_request_anything(tmp_path: Path):

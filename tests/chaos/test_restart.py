@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CALL_MICROUSD = 1001  # one prompt token at 1, 100 answer tokens at 10
 SETTLED_S = 60.0  # the promise
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 CONFIG = """
 [providers.p]
 kind = "openai"

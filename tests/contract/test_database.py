@@ -18,7 +18,7 @@ PEOPLE = queries.load("people")
 STEPS = queries.migrations()
 NEWEST = STEPS[-1].version
 FACT = {"name": "colour", "value": "green"}
-TEAM = {"id": "core", "name": "Core", "limits": "{}", "created_s": 7.0}
+TEAM = {"id": "core", "name": "Core", "limits": "{}", "created_s": 7.0, "guards": ""}
 READ_MIGRATIONS = literal("m", "SELECT version, name, applied_s FROM migrations ORDER BY version")
 READ_FACTS = literal("f", "SELECT name, value FROM facts ORDER BY name")
 SET_FACT = SCHEMA["set_fact"]
@@ -49,7 +49,7 @@ def other(place, database):
 def key(key_id="k", **columns):
     row = {"id": key_id, "name": "n", "digest": f"d-{key_id}", "models": "[]", "admin": True}
     more = {"created_s": 1.5, "expires_s": None, "user_id": "", "team_id": "", "limits": "{}"}
-    return row | more | columns
+    return row | more | {"scopes": "", "guards": ""} | columns
 
 
 def test_every_step_of_the_schema_is_recorded_with_its_time(database):
@@ -241,6 +241,7 @@ def test_the_schema_is_told_by_table_and_column(database):
         "name": "text",
         "limits": "text",
         "created_s": "double precision",
+        "guards": "text",
     }
     assert tables["keys"]["admin"] == "boolean"
     assert tables["usage"]["cost_microusd"] == "bigint"

@@ -7,13 +7,12 @@ import asyncio
 import pytest
 
 from gatemill.core.errors import InvalidValue, NotFound
-from gatemill.core.job import Again, Failed, Problem, Progress, Ring, Succeeded, Waiting
+from gatemill.core.job import Again, Failed, Progress, Ring, Succeeded, Waiting
 from gatemill.ledger.jobs import ending, upkeep
 from gatemill.ledger.jobs.rows import Depth, Filter
-from jobs_ledger import LEASE_S, NOW_S, QUEUE, Hand, accept, ids, state, worker
+from jobs_ledger import LEASE_S, NOW_S, OOPS, QUEUE, Hand, accept, ids, state, worker
 from usage_rows import usage_row
 
-OOPS = Problem("upstream_timeout", "The provider did not answer.")
 DONE = Succeeded(b'"done"')
 
 

@@ -7,12 +7,11 @@ from collections import Counter
 
 import pytest
 
-from gatemill.core.job import QUARANTINE, Again, Failed, Problem, Released, Succeeded, Want
+from gatemill.core.job import QUARANTINE, Again, Failed, Released, Succeeded, Want
 from gatemill.ledger.jobs import claiming
 from gatemill.ledger.jobs.rows import QueueLimit
-from jobs_ledger import LEASE_S, NOW_S, QUEUE, Hand, accept, ids, state
+from jobs_ledger import LEASE_S, NOW_S, OOPS, QUEUE, Hand, accept, ids, state
 
-OOPS = Problem("upstream_timeout", "The provider did not answer.")
 DONE = Succeeded(b"null")
 PROCESSES = 4
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import closing
 
 import pytest
 
@@ -19,6 +17,7 @@ from transports import (
     chat,
     failure,
     gone,
+    nobody,
     ok,
     opened,
     raw_server,
@@ -95,6 +94,7 @@ async def test_the_deadline_ends_the_wait_for_a_connection(bench):
         await gate.until(1)
         error = await failure(transport.exchange(chat("x"), PATIENT, soon(0.2)))
         assert type(error) is UpstreamTimeout
+        assert not error.is_sent
         gate.open.set()
         await first
         assert (await ask(transport, chat("x"))).status == 200
@@ -102,13 +102,13 @@ async def test_the_deadline_ends_the_wait_for_a_connection(bench):
 
 async def test_the_wait_for_a_connection_does_not_count_as_the_providers_silence(bench):
     gate = Gate()
-    hasty = Timeouts(connect_s=5, first_token_s=0.4, between_chunks_s=5, total_s=20)
+    hasty = Timeouts(connect_s=5, first_token_s=1.5, between_chunks_s=5, total_s=20)
     async with raw_server(gate) as url:
         transport = bench.make(url, connections_max=1)
         first = asyncio.ensure_future(ask(transport, chat("x")))
         await gate.until(1)
         second = asyncio.ensure_future(transport.exchange(chat("x"), hasty, soon()))
-        done, _ = await asyncio.wait({second}, timeout=0.8)
+        done, _ = await asyncio.wait({second}, timeout=1.8)
         assert not done
         gate.open.set()
         await first
@@ -148,13 +148,12 @@ async def test_a_waiter_who_leaves_in_the_moment_of_its_turn_passes_it_on(bench,
 
 
 async def test_a_connection_that_cannot_be_opened_wakes_the_next_in_line(bench):
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    transport = bench.make(f"http://127.0.0.1:{port}", connections_max=1)
-    began_s = soon(0)
-    errors = await asyncio.gather(*(failure(ask(transport, chat("x"))) for _ in range(5)))
+    with nobody() as url:
+        transport = bench.make(url, connections_max=1)
+        began_s = soon(0)
+        errors = await asyncio.gather(*(failure(ask(transport, chat("x"))) for _ in range(5)))
     assert {type(error) for error in errors} == {UpstreamUnreachable}
-    assert soon(0) - began_s < 3
+    assert soon(0) - began_s < PATIENT.connect_s
 
 
 async def test_an_aborted_stream_lets_the_next_one_in(bench, fake):
@@ -213,9 +212,11 @@ async def test_a_paused_source_stops_the_provider_and_keeps_memory_bounded(bench
         await gone(reader)
 
     class Slow(Remembered):
+        reads = False
+
         def feed(self, data: bytes) -> None:
             super().feed(data)
-            if not stuck.is_set():
+            if not self.reads:
                 source.pause()
 
     async with raw_server(handler) as url:
@@ -226,20 +227,21 @@ async def test_a_paused_source_stops_the_provider_and_keeps_memory_bounded(bench
             await stuck.wait()
         assert sent < total // 2
         assert len(sink.data) < 2 << 20
+        sink.reads = True
         source.resume()
         assert await sink.end() is None
         assert len(sink.data) == len(piece) * total
 
 
 async def test_a_paused_source_does_not_time_out_between_chunks(bench, fake):
-    patience = Timeouts(first_token_s=5, between_chunks_s=0.3, total_s=20)
+    patience = Timeouts(first_token_s=10, between_chunks_s=1, total_s=20)
     source = await opened(bench.make(f"{fake.url}/v1"), streamed("fake+words=4+slow=0.1"), patience)
     sink = Remembered()
     source.attach(sink)
     await sink.until(lambda: bool(sink.parts))
     source.pause()
     ended = asyncio.ensure_future(sink.end())
-    await asyncio.wait({ended}, timeout=1)
+    await asyncio.wait({ended}, timeout=1.5)
     assert sink.closed == []
     source.resume()
     assert await ended is None

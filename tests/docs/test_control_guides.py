@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import warmed
+from gatemill.core.scopes import ALL
 from running import Running, serve
 from settings_files import loaded
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
-NAMES = ("limits-and-budgets", "usage", "explain")
+NAMES = ("limits-and-budgets", "usage", "explain", "keys-and-scopes", "sign-in", "dashboard")
 PROVIDER = "[providers.openai]\n"
 # What the output of a block has to hold, by guide and place.
 EXPECTED = {
@@ -23,6 +24,14 @@ EXPECTED = {
     ("limits-and-budgets", 2): ('"limit_usd":"120.000000"', '"alert_at":[0.5,0.9]', '"update"'),
     ("usage", 0): ("MODEL", "cost_usd", "requests  "),
     ("usage", 1): ('"object":"usage"', "team_id,requests", '"usage_summary"', '"data":[]'),
+    ("keys-and-scopes", 0): ("gm-", "inference,usage", "admin:read", "dashboard"),
+    ("keys-and-scopes", 1): ('"scopes":["jobs"]', "never gets more", '"field":"scopes"'),
+    ("keys-and-scopes", 2): ('"detail":{"scopes":[["inference","jobs"],["jobs"]]}',),
+    ("sign-in", 0): ("303 http", "/ui/keys\n", "<h1>Keys</h1>", '"object":"list"'),
+    ("sign-in", 1): ("This link was used already, or has ended", "401"),
+    ("sign-in", 2): ('"status":403', "must come from a page of this server"),
+    ("dashboard", 0): ("/ui/login?token=",),
+    ("dashboard", 1): ('"range":"24 h"', '"default_scopes"'),
     ("explain", 0): ('"seed":"mine-1"', '"status":200'),
     ("explain", 1): ("outcome  200 from the provider", "target   echo/echo"),
     ("explain", 2): ("outcome  200\n", '"attempts":[{"attempt":1'),
@@ -49,7 +58,7 @@ def _run(running: Running, script: str) -> str:
         "COLUMNS": "200",
     }
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script.replace("uv run gatemill", _GATEMILL)],
+        ["bash", "-euo", "pipefail", "-c", script.replace("uv run gatemill", warmed.GATEMILL)],
         cwd=running.data_dir,
         capture_output=True,
         text=True,
@@ -58,9 +67,6 @@ def _run(running: Running, script: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-_GATEMILL = f"{sys.executable} -m gatemill"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,3 +84,16 @@ def test_the_configuration_loads(tmp_path: Path):
     settings = loaded(tmp_path, PROVIDER + block).settings
     assert settings.limits.default.budgets.month is not None
     assert settings.models["fast"].limits.concurrency == 50
+
+
+def test_the_configurations_of_signing_in_load(tmp_path: Path):
+    plain, oidc = blocks("sign-in", "toml")
+    assert loaded(tmp_path, plain).settings.auth.public_url == "https://gateway.example.com"
+    auth = loaded(tmp_path, oidc, {"OIDC_SECRET": "s"}).settings.auth
+    assert auth.oidc is not None
+    assert auth.oidc.admins == ("ada@example.com", "group:platform")
+
+
+def test_the_guide_names_every_scope():
+    text = (GUIDES / "keys-and-scopes.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z:]+)` \|", text, re.MULTILINE) == list(ALL)

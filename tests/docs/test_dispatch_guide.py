@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from msgspec import Struct
 
 import rabbit_service
 import redis_service
+from quiet_ports import quiet_port
 from running import process_environment
 from settings_files import loaded
 from site_under_fire import START_S, until
@@ -45,7 +45,7 @@ class Door(Struct):
         return (self.folder / "data" / "dev.key").read_text().strip()
 
     def ask(self, method: str, path: str, said: object = None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             body = None if said is None else json.dumps(said)
             connection.request(method, path, body, {"authorization": f"Bearer {self.key}"})
@@ -55,7 +55,7 @@ class Door(Struct):
 
     def is_open(self) -> bool:
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
@@ -79,9 +79,7 @@ def run(tmp_path: Path, toml: str, script: str) -> Iterator[Door]:
     """What the script starts with this configuration, for as long as the block."""
     file = tmp_path / "gatemill.toml"
     file.write_text(toml)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = quiet_port()
     environ = process_environment(tmp_path, file, tmp_path / "data") | {
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "GATEMILL_SERVER__PORT": str(port),

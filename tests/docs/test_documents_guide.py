@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import warmed
 from gatemill.settings import load
 from running import Running, serve
 
@@ -43,10 +43,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def run(running: Running, language: str, text: str) -> str:
     """Everything that it writes."""
-    text = text.replace("uv run gatemill", f"{sys.executable} -m gatemill")
+    text = text.replace("uv run gatemill", warmed.GATEMILL)
     command = ["bash", "-euo", "pipefail", "-c", text]
     if language == "python":
-        command = [sys.executable, "-c", text]
+        command = [*warmed.PYTHON, text]
     known = {"GATEMILL_URL": running.url, "GATEMILL_API_KEY": running.key, "COLUMNS": "200"}
     done = subprocess.run(
         command,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import warmed
 from cli_run import entered
 from running import Running, serve
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "experiments.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 _BLOCKS = re.compile(r"^```(sh|python|toml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_GATEMILL = f"{sys.executable} -m gatemill"
 # What the output of each program has to hold, in their order.
 EXPECTED = (
     ("helpful is a draft", "control (50%), talk (50%)", "running"),
@@ -50,10 +49,10 @@ def _known(running: Running) -> dict[str, str]:
 
 
 def _run(running: Running, language: str, text: str) -> str:
-    script = text.replace("uv run gatemill", _GATEMILL)
+    script = text.replace("uv run gatemill", warmed.GATEMILL)
     shell = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(
-        [sys.executable, "-c", text] if language == "python" else shell,
+        [*warmed.PYTHON, text] if language == "python" else shell,
         cwd=running.data_dir,
         capture_output=True,
         text=True,

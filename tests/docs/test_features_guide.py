@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import warmed
 from running import Running, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
-_GATEMILL = f"{sys.executable} -m gatemill"
 # What the output of each block has to hold, by guide, in their order.
 EXPECTED = {
     "features": (
@@ -44,7 +43,9 @@ def blocks(name: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    config = "\n".join(text for name in EXPECTED for text in blocks(name, "toml"))
+    guides = "\n".join(text for name in EXPECTED for text in blocks(name, "toml"))
+    # On a busy machine, too, a request waits for its features.
+    config = f"{guides}\n[features]\nbudget_ms = 10_000\n"
     with serve(tmp_path_factory.mktemp("guides"), config) as started:
         yield started
 
@@ -52,7 +53,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def _run(running: Running, script: str) -> str:
     known = {"GATEMILL_URL": running.url, "GATEMILL_API_KEY": running.key, "COLUMNS": "200"}
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script.replace("uv run gatemill", _GATEMILL)],
+        ["bash", "-euo", "pipefail", "-c", script.replace("uv run gatemill", warmed.GATEMILL)],
         cwd=running.data_dir,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import warmed
 from gatemill.core.errors import UpstreamInterrupted, UpstreamUnreachable
 from gatemill.local.child import BACKOFF_MAX_S, BACKOFF_S
 from gatemill.local.options import LOG_BYTES
@@ -45,7 +46,7 @@ def test_the_programs_do_what_the_guide_says(running: Running) -> None:
     found = blocks("sh", "python")
     assert [language for language, _ in found] == list(expected)
     for language, text in found:
-        command = ["bash", "-euc", text] if language == "sh" else [sys.executable, "-c", text]
+        command = ["bash", "-euc", text] if language == "sh" else [*warmed.PYTHON, text]
         known = {"GATEMILL_URL": running.url, "GATEMILL_API_KEY": running.key}
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, **known}

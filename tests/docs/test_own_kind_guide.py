@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
+import warmed
 from cli_run import clean_environment
 from gatemill.core import job
 from gatemill.jobs.context import Context
@@ -39,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_kind_runs_as_a_job(folder: Path):
     with serve(folder, ECHO + CONFIG) as running:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", SUBMIT.replace("gatemill ", f"{sys.executable} -m gatemill ", 1)],
+            ["bash", "-euo", "pipefail", "-c", SUBMIT.replace("gatemill ", f"{warmed.GATEMILL} ", 1)],
             cwd=folder,
             env=clean_environment(GATEMILL_URL=running.url, GATEMILL_API_KEY=running.key),
             capture_output=True,

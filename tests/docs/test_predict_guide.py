@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import warmed
 from gatemill.local.builtin.cards import CARDS
 from running import Running, serve
 from settings_files import loaded
@@ -41,10 +41,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def run(running: Running, language: str, text: str) -> str:
     """Everything that a block writes."""
-    text = text.replace("uv run gatemill", f"{sys.executable} -m gatemill")
+    text = text.replace("uv run gatemill", warmed.GATEMILL)
     command = ["bash", "-euo", "pipefail", "-c", text]
     if language == "python":
-        command = [sys.executable, "-c", text]
+        command = [*warmed.PYTHON, text]
     known = {"GATEMILL_URL": running.url, "GATEMILL_API_KEY": running.key}
     done = subprocess.run(
         command,

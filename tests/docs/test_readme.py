@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import warmed
 from running import Running, serve
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ def _here(text: str, running: Running) -> str:
     port = running.url.rsplit(":", 1)[1]
     return (
         text.replace("8700", port)
-        .replace("uv run gatemill", f"{sys.executable} -m gatemill")
+        .replace("uv run gatemill", warmed.GATEMILL)
         .replace("data/dev.key", str(running.data_dir / "dev.key"))
         .replace("README.md docs/why.md", f"{ROOT}/README.md {ROOT}/docs/why.md")
     )
@@ -71,7 +72,9 @@ def test_shell_blocks_print_answers(running: Running, index: int):
 
 @pytest.mark.parametrize("index", range(len(blocks("python"))))
 def test_python_blocks_run(running: Running, index: int):
-    exec(compile(_here(blocks("python")[index], running), "README.md", "exec"), {})
+    names: dict[str, Any] = {}
+    exec(compile(_here(blocks("python")[index], running), "README.md", "exec"), names)
+    names["client"].close()  # or its sockets are found by another test
 
 
 def test_the_configuration_is_one_that_check_accepts(tmp_path: Path):
@@ -81,7 +84,7 @@ def test_the_configuration_is_one_that_check_accepts(tmp_path: Path):
     file.write_text(text)
     keys = {"OPENAI_API_KEY": "sk-x", "ANTHROPIC_API_KEY": "sk-ant-x"}
     done = subprocess.run(
-        [sys.executable, "-m", "gatemill", "check", str(file)],
+        [*warmed.GATEMILL.split(), "check", str(file)],
         capture_output=True,
         text=True,
         check=False,
@@ -100,3 +103,16 @@ def test_the_number_of_faults_is_true():
     from gatemill.fake_provider.faults import CATALOGUE
 
     assert f"{len(CATALOGUE)} faults" in README
+
+
+def test_the_claim_of_speed_is_that_of_the_table():
+    claimed = re.search(r"(\d+) times the requests of LiteLLM per CPU second", README)
+    row = re.search(r"^\| chat, requests per CPU second .* (\d+)x \|$", README, re.MULTILINE)
+    assert claimed is not None
+    assert row is not None
+    assert claimed[1] == row[1]
+
+
+def test_the_picture_is_there_for_both_themes():
+    assert 'srcset="docs/screenshots/overview-dark.png"' in README
+    assert 'src="docs/screenshots/overview-light.png"' in README

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gatemill.edge.describe import refusals
+from gatemill.describe import refusals
 
 ROOT = Path(__file__).parents[2]
 REMEDY = "Run `just docs` and review the difference."

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import warmed
 from gatemill.settings.registry import Registry
 from running import Running, serve
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
-GATEMILL = f"{sys.executable} -m gatemill"
 
 
 def blocks(guide: str, language: str) -> list[str]:
@@ -35,6 +34,7 @@ def run(running: Running, command: list[str], folder: Path) -> str:
         "GATEMILL_URL": running.url,
         "GATEMILL_API_KEY": running.key,
         "GATEMILL_SERVER__DISCOVER": "false",
+        "GATEMILL_SERVER__DATA_DIR": str(running.data_dir),
         "COLUMNS": "200",
     }
     done = subprocess.run(
@@ -51,7 +51,7 @@ def run(running: Running, command: list[str], folder: Path) -> str:
 
 
 def shell(running: Running, script: str, folder: Path) -> str:
-    ours = script.replace("uv run gatemill", GATEMILL)
+    ours = script.replace("uv run gatemill", warmed.GATEMILL)
     return run(running, ["bash", "-euo", "pipefail", "-c", ours], folder)
 
 
@@ -84,15 +84,19 @@ def test_labels_of_ones_own_are_classified(running: Running, tmp_path: Path):
     assert "tickets@production is tickets:1." in said
 
 
-def test_a_prompt_is_made_used_and_compared(running: Running, tmp_path: Path):
-    make, ask, compare = blocks("prompts.md", "sh")
+def test_a_prompt_is_made_used_given_to_a_team_and_compared(running: Running, tmp_path: Path):
+    make, ask, give, compare = blocks("prompts.md", "sh")
     said = shell(running, make, tmp_path)
     assert "support:1" in said and "system: You answer tickets in French." in said
     assert "1. It crashes." in said and "2. Since today." in said
     said = shell(running, ask, tmp_path)
     assert "1. It crashes." in said
     (python,) = blocks("prompts.md", "python")
-    assert "1. It crashes." in run(running, [sys.executable, "-c", python], tmp_path)
+    assert "1. It crashes." in run(running, [*warmed.PYTHON, python], tmp_path)
+    said = shell(running, give, tmp_path)
+    assert "support is for the team support." in said
+    assert re.search(r"support +support:1 +production=1 +support +Answers to tickets\.", said)
+    assert "support is for everybody." in said
     said = shell(running, compare, tmp_path)
     assert "support:2" in said
     assert "+system: You answer tickets" in said and "Answer in one sentence." in said

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import onnx_models
+import warmed
 from cli_run import clean_environment
 from gatemill.local.batcher import Batching
 from gatemill.local.manifest import digest
@@ -35,7 +35,7 @@ def test_the_commands_do_what_the_guide_says(tmp_path: Path) -> None:
                     "-euo",
                     "pipefail",
                     "-c",
-                    f'gatemill() {{ "{sys.executable}" -m gatemill "$@"; }}\n{text}',
+                    f'gatemill() {{ {warmed.GATEMILL} "$@"; }}\n{text}',
                 ],
                 cwd=tmp_path,
                 env=clean_environment(GATEMILL_URL=running.url, GATEMILL_API_KEY=running.key),

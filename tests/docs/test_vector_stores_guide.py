@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import warmed
 from gatemill.settings import load
 from running import Running, serve
 
@@ -37,7 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_every_block_does_what_it_says(running: Running) -> None:
     known = {"GATEMILL_URL": running.url, "GATEMILL_API_KEY": running.key, "COLUMNS": "200"}
     for block, texts in zip(_BLOCKS.findall(GUIDE), EXPECTED, strict=True):
-        text = block.replace("uv run gatemill", f"{sys.executable} -m gatemill")
+        text = block.replace("uv run gatemill", warmed.GATEMILL)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text],
             cwd=ROOT,

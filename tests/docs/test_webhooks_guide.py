@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,14 +12,15 @@ import msgspec
 import pytest
 from openai import InvalidWebhookSignatureError
 
+import warmed
 from gatemill.jobs.kinds.webhook import DELAYS_S
 from gatemill.settings.jobs import Webhooks
 from gatemill.wire import webhook
+from quiet_ports import quiet_port
 from running import Running, serve
 from settings_files import loaded
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "webhooks.md").read_text(encoding="utf-8")
-GATEMILL = f"{sys.executable} -m gatemill"
 
 
 def blocks(language: str) -> list[str]:
@@ -43,7 +42,7 @@ def run(running: Running, script: str, folder: Path) -> str:
         "COLUMNS": "200",
     }
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script.replace("uv run gatemill", GATEMILL)],
+        ["bash", "-euo", "pipefail", "-c", script.replace("uv run gatemill", warmed.GATEMILL)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -56,8 +55,7 @@ def run(running: Running, script: str, folder: Path) -> str:
 
 
 def test_the_shell_blocks_do_what_the_guide_says(running: Running, tmp_path: Path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(quiet_port())
     heard, added, rotated = blocks("sh")
     out = run(running, heard.replace("8790", port), tmp_path)
     assert re.search(r"job\.succeeded +job_\w+ +wh_\w+ +signed +200", out), out

@@ -9,6 +9,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+import databases
 from gatemill import house
 from gatemill.core.clock import FakeClock
 from gatemill.library.functions import Functions
@@ -38,6 +39,7 @@ class Bench(Struct):
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     settings = loaded(tmp_path, ECHO, server__data_dir=str(tmp_path / "data"))
     clock = FakeClock(1_763_000_000.0)
+    databases.lay(settings.settings.data_dir)
     ledger = house.open_ledger(settings.settings, clock)
     built = house.build(settings, ledger, clock, (Kept(), False))
     pauses: list[float] = []

@@ -31,6 +31,13 @@ def test_opening_it_loads_neither_the_server_nor_the_command_line():
     assert [name for name in unwanted if name in modules] == []
 
 
+def test_serving_loads_nothing_that_only_describes():
+    code = "import sys, gatemill.edge.server; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    unwanted = ("fastapi", "gatemill.describe.document", "gatemill.describe.schemas")
+    assert [name for name in unwanted if name in done.stdout.split()] == []
+
+
 def test_all_that_it_names_is_there():
     assert gatemill.__version__ == VERSION
     assert gatemill.errors is errors

@@ -1,4 +1,4 @@
-"""A running gateway before a running fake provider: what every story begins with."""
+"""A running gateway before a running fake provider, and one with a registry: what stories begin with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
+import registry_play
+from api import api
 from gatemill.fake_provider import server as fake_provider
 from gatemill.fake_provider.server import FakeProvider
 from house_for_tests import Opened, opened
@@ -21,7 +23,7 @@ CONFIG = """
 kind = "openai"
 base_url = "{fake}/v1"
 api_key = "sk-upstream-open"
-timeout = {{ connect_s = 2, first_token_s = 5, between_chunks_s = 5, total_s = 20 }}
+timeout = {{ connect_s = 30, first_token_s = 30, between_chunks_s = 30, total_s = 60 }}
 
 [providers.claude]
 kind = "anthropic"
@@ -87,3 +89,17 @@ async def town_in(tmp_path: Path, more: str = "") -> AsyncIterator[Town]:
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
     async with town_in(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+async def gate(tmp_path):
+    """A house for a registry, with a worker in it; stories of something else have one of their own."""
+    async with opened(tmp_path, registry_play.CONFIG, works=True) as running:
+        yield running
+
+
+@pytest.fixture
+async def ask(gate):
+    """Asks it, with the admin key."""
+    async with api(gate) as asking:
+        yield asking

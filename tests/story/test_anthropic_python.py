@@ -5,6 +5,8 @@ from __future__ import annotations
 import anthropic
 import pytest
 
+from sdks import anthropic_at
+
 MODELS = ["sonnet", "fast", "echo"]  # native, translated to OpenAI, local
 HELLO = [{"role": "user", "content": "hello big world"}]
 TOOLS = [
@@ -18,7 +20,7 @@ TOOLS = [
 
 @pytest.fixture
 async def client(town):
-    made = anthropic.AsyncAnthropic(base_url=town.gate.url, api_key=town.key, max_retries=0)
+    made = anthropic_at(town.gate.url, town.key, max_retries=0)
     async with made:
         yield made
 
@@ -110,7 +112,7 @@ async def test_failures_are_the_sdks_own_classes(client, model, kind, status, st
 
 
 async def test_a_bad_key_is_401(town):
-    made = anthropic.AsyncAnthropic(base_url=town.gate.url, api_key="gm-none", max_retries=0)
+    made = anthropic_at(town.gate.url, "gm-none", max_retries=0)
     async with made as client:
         with pytest.raises(anthropic.AuthenticationError):
             await client.messages.create(model="sonnet", messages=HELLO, max_tokens=10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 import pytest
 
@@ -90,24 +90,29 @@ def spoilt(good, chance):
     return body
 
 
+# Nothing listens there: a body that is forwarded ends in 502, which is the provider's fault.
+CONFIG = """
+[providers.open]
+kind = "openai"
+base_url = "http://127.0.0.1:1/v1"
+api_key = "k"
+[providers.claude]
+kind = "anthropic"
+base_url = "http://127.0.0.1:1"
+api_key = "k"
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with serve(tmp_path_factory.mktemp("odd"), CONFIG) as started:
+        yield started
+
+
 @pytest.mark.parametrize("seed", range(2))
-def test_no_body_is_our_fault(tmp_path, seed):
+def test_no_body_is_our_fault(running, seed):
     chance = random.Random(seed)
-    # Nothing listens there: a body that is forwarded ends in 502, which is the provider's fault.
-    config = """
-        [providers.open]
-        kind = "openai"
-        base_url = "http://127.0.0.1:1/v1"
-        api_key = "k"
-        [providers.claude]
-        kind = "anthropic"
-        base_url = "http://127.0.0.1:1"
-        api_key = "k"
-    """
-    with serve(tmp_path, config) as running, ExitStack() as stack:
-        connection = stack.enter_context(
-            closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=20))
-        )
+    with closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)) as connection:
         for _ in range(BODIES_PER_SEED):
             path = chance.choice(list(GOOD))
             body = spoilt(GOOD[path], chance)
@@ -121,4 +126,4 @@ def test_no_body_is_our_fault(tmp_path, seed):
                 assert b"upstream_unreachable" in said or b"cannot be reached" in said, said
             if answer.status == 400:
                 assert len(json.loads(said)) >= 2, said
-        assert not [line for line in running.lines() if line.get("level") == "error"]
+    assert not [line for line in running.lines() if line.get("level") == "error"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import struct
 
-import openai
 import pytest
 from msgspec.structs import replace
 
 from api import api
 from house_for_tests import opened
 from jobs_over_http import ended
+from sdks import openai_at
 
 PASSAGES = """<passages>
 <passage n="1" title="paris.md">
@@ -60,7 +60,7 @@ async def ask(gate):
 
 
 def client(gate):
-    return openai.AsyncOpenAI(base_url=f"{gate.url}/v1", api_key=gate.key, max_retries=0)
+    return openai_at(gate.url, gate.key, max_retries=0)
 
 
 async def test_texts_are_classified_and_the_ledger_knows(ask, gate):

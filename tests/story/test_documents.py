@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import openai
 import pytest
 
 import databases
@@ -10,6 +9,7 @@ from api import api
 from gatemill.fake_provider import server as fake_provider
 from house_for_tests import opened
 from jobs_over_http import events_of, until
+from sdks import openai_at
 
 CONFIG = """
 [stores]
@@ -46,7 +46,7 @@ async def gate(tmp_path, database):
 
 async def test_an_upload_becomes_an_answer_and_a_report(gate):
     async with (
-        openai.AsyncOpenAI(api_key=gate.key, base_url=f"{gate.url}/v1") as client,
+        openai_at(gate.url, gate.key) as client,
         api(gate) as ask,
     ):
         files = [

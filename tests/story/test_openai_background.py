@@ -9,6 +9,7 @@ import pytest
 
 from gatemill.fake_provider import server as fake_provider
 from house_for_tests import opened
+from sdks import openai_at
 
 CONFIG = """
 [providers.open]
@@ -35,7 +36,7 @@ async def client(tmp_path):
     try:
         async with (
             opened(tmp_path, CONFIG.format(fake=fake.url), works=True) as gate,
-            openai.AsyncOpenAI(base_url=f"{gate.url}/v1", api_key=gate.key, max_retries=0) as made,
+            openai_at(gate.url, gate.key, max_retries=0) as made,
         ):
             yield made
     finally:
@@ -43,7 +44,7 @@ async def client(tmp_path):
 
 
 async def _ended(client, response):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while response.status in ("queued", "in_progress"):
             await asyncio.sleep(0.02)
             response = await client.responses.retrieve(response.id)

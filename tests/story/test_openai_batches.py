@@ -13,6 +13,7 @@ import openai_contract
 from batch_play import jsonl, line
 from gatemill.fake_provider import server as fake_provider
 from running import serve
+from sdks import openai_at
 
 LINES = 1000
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -60,7 +61,7 @@ def environ(request, tmp_path):
 
 
 def client(running):
-    return openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key=running.key, max_retries=0)
+    return openai_at(running.url, running.key, max_retries=0)
 
 
 def asked(fake):
@@ -141,7 +142,9 @@ async def test_a_batch_outlives_a_server_that_is_killed_half_way(tmp_path, fake,
 
 async def test_a_batch_is_cancelled_with_what_it_has(tmp_path, fake):
     lines = [line(f"request-{number}") for number in range(LINES)]
-    with serve(tmp_path, CONFIG.format(url=fake.url)) as running:
+    # It takes ten seconds, so that nobody is so late that there is nothing left to cancel.
+    config = CONFIG.format(url=fake.url).replace("first-byte=0.05", "first-byte=0.3")
+    with serve(tmp_path, config) as running:
         async with client(running) as ask:
             file = await ask.files.create(file=("in.jsonl", jsonl(lines)), purpose="batch")
             batch = await ask.batches.create(

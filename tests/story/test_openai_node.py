@@ -47,5 +47,5 @@ async def test_the_node_sdk_chats_streams_calls_tools_and_cancels(town, project)
     assert seen["embeddings"][0] == seen["embeddings"][1] > 1
     assert seen["response"] == "completed"
     assert "echo" in seen["models"]
-    left = await town.fake.journal.wait_for(lambda row: row.outcome == "client_left", 5.0)
+    left = await town.fake.journal.wait_for(lambda row: row.outcome == "client_left", 60.0)
     assert left is not None

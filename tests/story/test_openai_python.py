@@ -6,6 +6,10 @@ import asyncio
 
 import openai
 import pytest
+import pytest_asyncio
+
+from sdks import openai_at
+from story.conftest import town_in
 
 MODELS = ["echo", "fast", "sonnet", "limited"]  # local, native, translated to Anthropic, chat only
 HELLO = [{"role": "user", "content": "hello big world"}]
@@ -25,9 +29,32 @@ TOOLS = [
 ]
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def town(tmp_path):
+    """For a test that looks at what it has left, or makes a provider fail."""
+    async with town_in(tmp_path) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory):
+    """For all others, which only ask."""
+    async with town_in(tmp_path_factory.mktemp("town")) as running:
+        yield running
+
+
 @pytest.fixture
-async def client(town):
-    async with openai.AsyncOpenAI(base_url=town.v1, api_key=town.key, max_retries=0) as made:
+def place(request):
+    """The test's own, if it wants one."""
+    return request.getfixturevalue("town" if "town" in request.fixturenames else "shared")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(place):
+    async with openai_at(place.gate.url, place.key, max_retries=0) as made:
         yield made
 
 
@@ -172,7 +199,7 @@ async def test_models_are_listed_and_found(client):
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-async def test_failures_are_the_sdks_own_classes(client, model, kind, code, stream):
+async def test_failures_are_the_sdks_own_classes(town, client, model, kind, code, stream):
     with pytest.raises(kind) as caught:
         await client.chat.completions.create(model=model, messages=HELLO, stream=stream)
     assert caught.value.code == code
@@ -181,14 +208,14 @@ async def test_failures_are_the_sdks_own_classes(client, model, kind, code, stre
 
 
 async def test_a_bad_key_is_401_and_nothing_else_is(town):
-    async with openai.AsyncOpenAI(base_url=town.v1, api_key="gm-none", max_retries=0) as client:
+    async with openai_at(town.gate.url, "gm-none", max_retries=0) as client:
         with pytest.raises(openai.AuthenticationError) as caught:
             await client.chat.completions.create(model="echo", messages=HELLO)
     assert caught.value.code == "invalid_api_key"
     assert await town.rows() == []
 
 
-async def test_retry_after_reaches_the_sdk(client):
+async def test_retry_after_reaches_the_sdk(town, client):
     with pytest.raises(openai.RateLimitError) as caught:
         await client.chat.completions.create(
             model="open/fake+status=429+retry-after=30", messages=HELLO
@@ -198,7 +225,7 @@ async def test_retry_after_reaches_the_sdk(client):
 
 
 async def test_the_sdk_does_not_repeat_what_cannot_succeed(town):
-    async with openai.AsyncOpenAI(base_url=town.v1, api_key=town.key, max_retries=2) as client:
+    async with openai_at(town.gate.url, town.key, max_retries=2) as client:
         with pytest.raises(openai.RateLimitError):
             await client.chat.completions.create(model="open/fake+quota", messages=HELLO)
     assert len(town.fake.journal) == 1
@@ -242,9 +269,9 @@ async def test_a_caller_who_leaves_a_stream_stops_the_provider(town, client):
         if chunk.choices[0].delta.content:
             break
     await stream.close()
-    row = await town.fake.journal.wait_for(lambda row: row.outcome == "client_left", 5.0)
+    row = await town.fake.journal.wait_for(lambda row: row.outcome == "client_left", 60.0)
     assert row is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (rows := await town.rows()):
             pass  # each look is a trip to the ledger's thread
     assert rows[0].error == "client_closed_request"

@@ -10,57 +10,21 @@ import pytest
 from api import api
 from house_for_tests import opened
 from jobs_over_http import ended
+from registry_play import (
+    BILLING,
+    BUGS,
+    CONFIG,
+    EXAMPLES,
+    PRODUCTION,
+    alias,
+    made,
+    predicted,
+    trained,
+)
+from sdks import openai_at
 
-REQUESTS = 300
+REQUESTS = 100
 AT_ONCE = 20
-BILLING = [f"please refund invoice number {n}, it was charged twice" for n in range(8)]
-BUGS = [f"the window crashes with error {n} when it opens" for n in range(8)]
-EXAMPLES = [{"text": text, "label": "billing"} for text in BILLING]
-EXAMPLES += [{"text": text, "label": "bug"} for text in BUGS]
-CONFIG = '[models.taken]\ntargets = ["echo/echo"]\n'
-MOOD = {"name": "mood", "task": "classify", "description": "Praise or blame?"}
-
-
-@pytest.fixture
-async def gate(tmp_path):
-    async with opened(tmp_path, CONFIG, works=True) as running:
-        yield running
-
-
-@pytest.fixture
-async def ask(gate):
-    async with api(gate) as asking:
-        yield asking
-
-
-async def made(ask, *sources, name="mood"):
-    """A model with these versions."""
-    assert (await ask("POST", "/v1/models", {**MOOD, "name": name})).status == 201
-    for source in sources:
-        said = await ask("POST", f"/v1/models/{name}/versions", {"source": source})
-        assert said.status == 201, said.body
-
-
-async def trained(ask, **more) -> int:
-    """The number of a version that was trained."""
-    said = await ask("POST", "/v1/models/mood/versions", {"examples": EXAMPLES, **more})
-    assert said.status == 202, said.body
-    job = await ended(ask, said.json["id"])
-    assert job["state"] == "succeeded", job
-    return job["result"]["version"]
-
-
-def alias(version, reason="It is better on our tickets.", **more):
-    return {"version": version, "reason": reason, **more}
-
-
-PRODUCTION = "/v1/models/mood/aliases/production"
-
-
-async def predicted(ask, model, text="I love it"):
-    said = await ask("POST", "/v1/predict", {"model": model, "input": text})
-    assert said.status == 200, said.body
-    return said
 
 
 async def test_an_alias_switches_under_load_and_no_request_fails(ask):
@@ -69,30 +33,29 @@ async def test_an_alias_switches_under_load_and_no_request_fails(ask):
     assert (await ask("PUT", PRODUCTION, alias(1, "The first."))).status == 200
     allowed = {1}  # while a switch is under way, both
     found: list[tuple[str, set[int]]] = []
-    left = iter(range(REQUESTS))
-    more = asyncio.Event()  # some have been answered since it was cleared
+    over = asyncio.Event()  # every switch has been asked about
+    answered: dict[int, asyncio.Event] = {1: asyncio.Event(), 2: asyncio.Event()}
 
     async def caller() -> None:
-        for _ in left:
+        while len(found) < REQUESTS or not over.is_set():
             before = set(allowed)
             said = await predicted(ask, "mood@production", BUGS[0])
             assert said.headers["x-gatemill-model-version"] == said.json["version"]
             found.append((said.json["version"], before | allowed))
-            if len(found) % AT_ONCE == 0:
-                more.set()
+            answered[int(said.json["version"].rpartition(":")[2])].set()
 
     async def switcher() -> None:
         for version, reason in ((2, "up"), (1, "down")) * 5:
             allowed.add(version)
-            more.clear()
+            answered[version].clear()
             said = await ask("PUT", PRODUCTION, alias(version, reason, if_current=3 - version))
             assert said.status == 200, said.body
             allowed.intersection_update({version})
-            if len(found) < REQUESTS - AT_ONCE:
-                await more.wait()
+            await answered[version].wait()
+        over.set()
 
     await asyncio.gather(switcher(), *(caller() for _ in range(AT_ONCE)))
-    assert len(found) == REQUESTS
+    assert len(found) >= REQUESTS
     assert {version for version, _ in found} == {"mood:1", "mood:2"}
     for version, could_be in found:
         assert int(version.rpartition(":")[2]) in could_be
@@ -135,7 +98,7 @@ async def test_another_process_on_the_same_database_follows(gate, ask, tmp_path)
         there.admin = ask.admin
         assert (await predicted(there, "mood")).json["version"] == "mood:1"
         await ask("PUT", PRODUCTION, alias(2))
-        async with asyncio.timeout(30.0):  # about one, unless the machine is busy
+        async with asyncio.timeout(60.0):  # about one, unless the machine is busy
             while (await predicted(there, "mood", BUGS[0])).json["version"] != "mood:2":
                 pass  # asking takes its time
         said = await predicted(there, "mood", BUGS[0])
@@ -184,7 +147,7 @@ async def test_a_prompt_of_the_registry_is_filled_in_by_an_unchanged_client(gate
         "params": {"temperature": 0.5},
     }
     assert (await ask("POST", "/v1/models/greet/versions", version)).status == 201
-    async with openai.AsyncOpenAI(base_url=gate.url + "/v1", api_key=gate.key) as client:
+    async with openai_at(gate.url, gate.key) as client:
         extra = {"prompt_id": "greet", "prompt_variables": {"name": "Ann"}}
         said = await client.chat.completions.create(model="taken", messages=[], extra_body=extra)
         assert said.choices[0].message.content == "Say hello to Ann in French."
@@ -203,137 +166,6 @@ async def test_a_prompt_of_the_registry_is_filled_in_by_an_unchanged_client(gate
     assert said.json["messages"][0]["content"] == "Say hello to X in French."
 
 
-BAD = [
-    ("/v1/models", {"name": "taken", "task": "classify"}, 409, "name"),
-    ("/v1/models", {"name": "mood", "task": "classify"}, 409, "name"),
-    ("/v1/models", {"name": "a/b", "task": "classify"}, 400, "name"),
-    ("/v1/models", {"name": "x", "task": "sing"}, 400, "task"),
-    ("/v1/models", {"name": "x"}, 400, "task"),
-    ("/v1/models", {"name": "x", "kind": "prompt", "task": "embed"}, 400, "task"),
-    ("/v1/models", {"name": "x", "kind": "thing"}, 400, "kind"),
-    (
-        "/v1/models",
-        {"name": "x", "task": "embed", "description": "a" * 2001},
-        400,
-        "description",
-    ),
-    ("/v1/models", {"name": "x", "task": "embed", "owner": "me"}, 400, "owner"),
-    ("/v1/models/none/versions", {"source": "builtin:sentiment"}, 404, "name"),
-    ("/v1/models/mood/versions", {}, 400, "source"),
-    ("/v1/models/mood/versions", {"source": "nowhere:x"}, 400, "source"),
-    ("/v1/models/mood/versions", {"source": "builtin:hash-512"}, 400, "source"),
-    ("/v1/models/mood/versions", {"source": "builtin:none"}, 400, "source"),
-    ("/v1/models/mood/versions", {"source": "hf:a/b@main"}, 400, "source"),
-    ("/v1/models/mood/versions", {"source": "mlflow:a@b"}, 400, "source"),
-    (
-        "/v1/models/mood/versions",
-        {"source": "builtin:sentiment", "engine": "onnx"},
-        400,
-        "engine",
-    ),
-    (
-        "/v1/models/mood/versions",
-        {"source": "builtin:sentiment", "sha256": "a" * 64},
-        400,
-        "options",
-    ),
-    ("/v1/models/mood/versions", {"source": "file:/x", "sha256": "xyz"}, 400, "sha256"),
-    (
-        "/v1/models/mood/versions",
-        {"source": "file:/x", "options": {"command": []}},
-        400,
-        "options.command",
-    ),
-    ("/v1/models/mood/versions", {"source": "file:/no/such/folder"}, 424, None),
-    ("/v1/models/mood/versions", {"source": "builtin:sentiment", "l2": 1}, 400, "l2"),
-    (
-        "/v1/models/mood/versions",
-        {"source": "builtin:sentiment", "card": "a" * 16385},
-        400,
-        "card",
-    ),
-    (
-        "/v1/models/mood/versions",
-        {"source": "builtin:sentiment", "metrics": {"a": "b" * 16385}},
-        400,
-        "metrics",
-    ),
-    ("/v1/models/mood/versions", {"template": "hi"}, 400, "source"),
-    ("/v1/models/mood/versions", {"template": "hi", "source": "file:/x"}, 400, "template"),
-    ("/v1/models/mood/versions", {"examples": EXAMPLES[:3]}, 400, "examples"),
-    ("/v1/models/mood/versions", {"examples": EXAMPLES[:8]}, 400, "examples"),
-    ("/v1/models/mood/versions", {"examples": EXAMPLES[:9]}, 400, "examples"),
-    (
-        "/v1/models/mood/versions",
-        {"examples": [*EXAMPLES, {"text": "", "label": "x"}]},
-        400,
-        "examples.16.text",
-    ),
-    (
-        "/v1/models/mood/versions",
-        {"examples": EXAMPLES, "embedding_model": "echo/echo"},
-        400,
-        "embedding_model",
-    ),
-    (
-        "/v1/models/mood/versions",
-        {"examples": EXAMPLES, "embedding_model": "none"},
-        404,
-        "model",
-    ),
-    ("/v1/models/mood/aliases/production/rollback", {"reason": "why"}, 404, "alias"),
-    ("/v1/models/mood/versions/1/render", {}, 404, "prompt_id"),
-    ("/v1/models/mood/versions/x/render", {}, 404, "version"),
-]
-
-
-async def test_bad_input_is_refused_by_name(ask):
-    await made(ask, "builtin:sentiment")
-    for path, body, status, param in BAD:
-        said = await ask("POST", path, body)
-        assert (said.status, said.json["error"]["param"]) == (status, param), (body, said.body)
-    # The others keep serving.
-    assert (await predicted(ask, "mood")).json["version"] == "mood:1"
-
-
-async def test_bad_moves_are_refused_and_nothing_moves(ask):
-    await made(ask, "builtin:sentiment")
-    for body, status, param in (
-        (alias(9), 404, "version"),
-        (alias(0), 400, "version"),
-        (alias(1, ""), 400, "reason"),
-        ({"version": 1}, 400, "reason"),
-        (alias(1, if_current=3), 409, "if_current"),
-    ):
-        said = await ask("PUT", PRODUCTION, body)
-        assert (said.status, said.json["error"]["param"]) == (status, param), said.body
-    said = await ask("PUT", "/v1/models/mood/aliases/Production", alias(1))
-    assert (said.status, said.json["error"]["param"]) == (400, "alias")
-    assert (await ask("GET", "/v1/models/mood")).json["aliases"] == {}
-    assert (await ask("GET", "/v1/models/mood/events")).json["data"] == []
-
-
-async def test_a_pickle_and_other_files_than_meant_are_refused(ask, tmp_path):
-    await made(ask, "builtin:sentiment")
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04\x95")
-    source = f"file:{folder}"
-    said = await ask("POST", "/v1/models/mood/versions", {"source": source})
-    assert said.status == 424 and "pickle" in said.json["error"]["message"].lower(), said.body
-    (folder / "pytorch_model.bin").unlink()
-    (folder / "model.onnx").write_bytes(b"no graph")
-    said = await ask("POST", "/v1/models/mood/versions", {"source": source, "sha256": "0" * 64})
-    assert said.status == 424 and "sha" in said.json["error"]["message"].lower(), said.body
-    # Files that nobody could open are found out before the alias moves.
-    said = await ask("POST", "/v1/models/mood/versions", {"source": source})
-    assert said.status == 201 and len(said.json["sha256"]) == 64
-    await ask("PUT", PRODUCTION, alias(1))
-    said = await ask("PUT", PRODUCTION, alias(2))
-    assert said.status == 424, said.body
-    assert (await predicted(ask, "mood")).json["version"] == "mood:1"
-
-
 async def test_a_version_of_a_provider_that_is_gone_takes_no_traffic(gate, ask):
     await made(ask, "builtin:sentiment", name="chatty")
     await ask("POST", "/v1/models", {"name": "talk", "task": "generate"})
@@ -344,52 +176,6 @@ async def test_a_version_of_a_provider_that_is_gone_takes_no_traffic(gate, ask):
     said = await ask("POST", "/v1/chat/completions", chat)
     assert said.json["choices"][0]["message"]["content"] == "hi"
     assert said.headers["x-gatemill-model-version"] == "talk:1"
-
-
-async def test_a_key_for_a_name_may_use_all_its_versions_and_no_other_name(gate, ask):
-    await made(ask, "builtin:sentiment", "builtin:sentiment")
-    await made(ask, "builtin:sentiment", name="moody")
-    await ask("PUT", PRODUCTION, alias(1))
-    ledger = gate.home.ledger
-    whole = (await ledger.create_key("whole", ("mood",))).secret
-    narrow = (await ledger.create_key("narrow", ("mood@production",))).secret
-    allowed = {"mood", "mood:1", "mood:2", "mood@production"}
-    for key, names in ((whole, allowed), (narrow, {"mood@production"})):
-        for name in (*allowed, "moody", "moody:1"):
-            said = await ask("POST", "/v1/predict", {"model": name, "input": "fine"}, key)
-            assert said.status == (200 if name in names else 404), (name, said.body)
-        listed = (await ask("GET", "/v1/models", key=key)).json["data"]
-        # Single versions are too many to be listed; the name and its aliases are.
-        assert {each["id"] for each in listed} == names & {"mood", "mood@production"}
-    said = (await ask("GET", "/v1/models/mood", key=whole)).json
-    assert said["version"] == "mood:1" and said["kind"] == "model" and "versions" not in said
-    assert (await ask("GET", "/v1/models/moody", key=whole)).status == 404
-    async with openai.AsyncOpenAI(base_url=gate.url + "/v1", api_key=whole) as client:
-        assert (await client.models.retrieve("mood@production")).owned_by == "registry"
-
-
-MANAGING = [
-    ("POST", "/v1/models"),
-    ("GET", "/v1/registry"),
-    ("DELETE", "/v1/models/mood"),
-    ("GET", "/v1/models/mood/events"),
-    ("POST", "/v1/models/mood/versions"),
-    ("GET", "/v1/models/mood/versions"),
-    ("GET", "/v1/models/mood/versions/1"),
-    ("DELETE", "/v1/models/mood/versions/1"),
-    ("POST", "/v1/models/mood/versions/1/render"),
-    ("GET", "/v1/models/mood/compare"),
-    ("PUT", PRODUCTION),
-    ("POST", PRODUCTION + "/rollback"),
-    ("DELETE", PRODUCTION),
-]
-
-
-async def test_managing_is_an_admins_business(gate, ask):
-    key = (await gate.home.ledger.create_key("plain")).secret
-    for method, path in MANAGING:
-        said = await ask(method, path, {} if method in ("POST", "PUT") else None, key)
-        assert (said.status, said.json["error"]["code"]) == (403, "permission_denied"), path
 
 
 async def test_names_end_and_prompts_are_found_by_admins_alone(gate, ask):

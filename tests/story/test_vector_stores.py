@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from house_for_tests import opened
+from sdks import openai_at
 
 CONFIG = """
 [knowledge]
@@ -31,18 +32,14 @@ async def gate(tmp_path):
 
 @pytest.fixture
 async def client(gate):
-    async with openai.AsyncOpenAI(
-        base_url=f"{gate.url}/v1", api_key=gate.key, max_retries=0
-    ) as found:
+    async with openai_at(gate.url, gate.key, max_retries=0) as found:
         yield found
 
 
 @pytest.fixture
 async def stranger(gate):
     key = await gate.home.ledger.create_key("stranger")
-    async with openai.AsyncOpenAI(
-        base_url=f"{gate.url}/v1", api_key=key.secret, max_retries=0
-    ) as found:
+    async with openai_at(gate.url, key.secret, max_retries=0) as found:
         yield found
 
 
@@ -142,7 +139,7 @@ def post(gate, path, body):
         {"authorization": f"Bearer {gate.key}", "content-type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
