@@ -8,9 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from gatemill.cli.commands import app
+from gatemill.cli.commands import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +33,7 @@ Made by `scripts/make_cli_doc.py` from the code; do not edit.
 
 def page() -> str:
     """docs/cli.md."""
-    commands = list(_walked(typer.main.get_command(app)))
+    commands = list(_walked(tree()))
     lines = [HEAD, "| command | what it does |\n| --- | --- |\n"]
     lines += [f"| [`{name}`](#{_anchor(name)}) | {_said(one)} |\n" for name, one in commands]
     for name, command in commands:

@@ -13,12 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import typer
 
-from gatemill.cli import commands
 from gatemill.cli.main import run
-
-_TREE = typer.main.get_command(commands.app)  # making it takes a tenth of a second, each time
 
 
 class Result(NamedTuple):
@@ -59,7 +55,6 @@ def entered(
 ) -> Command:
     """The entry point in this process, in a folder of its own."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(commands, "app", _TREE)
     for name in list(os.environ):
         if name not in clean_environment():
             monkeypatch.delenv(name)

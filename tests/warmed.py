@@ -53,12 +53,8 @@ def _warm(folder: str) -> None:
     import threading
     from pathlib import Path
 
-    import typer
-
-    from gatemill.cli import commands
     from gatemill.cli.main import run
 
-    commands.app = typer.main.get_command(commands.app)  # made once for all
     sys.path[0] = ""  # as after `-c` and `-m`
     os.chdir(folder)
     os.environ |= {"GATEMILL_SERVER__DISCOVER": "false", "GATEMILL_URL": "http://127.0.0.1:9"}

@@ -153,10 +153,10 @@ def test_styles_are_for_terminals_that_want_them(monkeypatch, environ, styled) -
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 1)])
 def test_an_interruption_ends_quietly(capsys, monkeypatch, error: BaseException, code: int) -> None:
-    def app(**_: object) -> None:
+    def tree(_only: str) -> None:
         raise error
 
-    monkeypatch.setattr(commands, "app", app)
+    monkeypatch.setattr(commands, "tree", tree)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with pytest.raises(SystemExit) as end:
         main.run([])

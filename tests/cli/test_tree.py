@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from cli_run import Command, process
-from gatemill.cli.commands import app
+from gatemill.cli.commands import tree
 
 AWAY = "http://127.0.0.1:9"
 # They run until they are told to stop; their options are tried in tests of their own.
@@ -44,7 +43,7 @@ def walked(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
         yield " ".join(path), command
 
 
-ROOT = typer.main.get_command(app)
+ROOT = tree()
 COMMANDS = dict(walked(ROOT))
 
 

@@ -9,7 +9,6 @@ import uvloop
 
 from gatemill.core import children
 
-
 CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children")
 
 

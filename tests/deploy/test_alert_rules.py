@@ -10,11 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer.main
 import yaml
 
 import needs
-from gatemill.cli.commands import app
+from gatemill.cli.commands import tree
 from gatemill.policy.incidents import RULES, runbook
 from gatemill.wire import webhook
 from openapi_examples import document
@@ -197,7 +196,7 @@ OPTIONS = _options()
 
 @functools.cache
 def _tree():
-    return typer.main.get_command(app)
+    return tree()
 
 
 @functools.cache

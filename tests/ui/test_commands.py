@@ -8,13 +8,12 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-import typer
 
 import gatemill.ui
-from gatemill.cli.commands import app
+from gatemill.cli.commands import tree
 from gatemill.policy.incidents import RULES
 
-COMMANDS = typer.main.get_command(app)
+COMMANDS = tree()
 TEMPLATES = sorted((Path(gatemill.ui.__file__).parent / "templates").glob("*.html"))
 TOLD = [
     (path.name, re.sub(r"{{.*?}}", "1", unescape(line)))

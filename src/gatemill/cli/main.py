@@ -42,11 +42,12 @@ def _command(given: list[str]) -> None:
     """The command that is named has run. Raises SystemExit with its code, and Failure for words that make none."""
     from typer import Abort, BadParameter
 
-    from gatemill.cli.commands import app
+    from gatemill.cli.commands import tree
 
     mistake: Any = BadParameter.__bases__[0]  # typer has no public name for it
     try:
-        code = app(args=given, prog_name="gatemill", standalone_mode=False)
+        program = tree(given[0] if given else "")
+        code = program(args=given, prog_name="gatemill", standalone_mode=False)
     except mistake as error:
         said = error.format_message()
         if said.startswith("Usage:"):  # only the group was named: its commands are the answer
