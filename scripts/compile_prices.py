@@ -34,7 +34,6 @@ NOTICE = (
 BESIDE = {
     "web_searches_kcount",
     "storage_searches_kcount",
-    "cache_write_1h_mtok",  # a cache entry kept for an hour; billed here as one kept for 5 minutes
     "cache_audio_read_mtok",
 }
 KNOWN = {f"{rate}_mtok" for rate in RATES} | {"requests_kcount"} | BESIDE
@@ -162,6 +161,7 @@ def _rates_above(given: dict[str, Any], start: int) -> Rates:
     read = values.get("input_mtok", Decimal(0))  # what has no rate of its own is billed as its side
     written = values.get("output_mtok", Decimal(0))
     sides = {rate: written if rate.startswith("output") else read for rate in RATES}
+    sides["cache_write_1h"] = values.get("cache_write_mtok", read)
     usd = {rate: values.get(f"{rate}_mtok", side) for rate, side in sides.items()}
     pico = {rate: per_token_pico(usd[rate], rate) for rate in RATES}
     request = int(values.get("requests_kcount", Decimal(0)) * 10**9)

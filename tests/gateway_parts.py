@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 SECRET = b"gm-k1-secret"
 KEY = Key(id="k1", name="test")
 # 1, 2, 0.5, 1.5, 3 and 4 micro-dollars a token.
-PRICE = Price(1_000_000, 2_000_000, 500_000, 1_500_000, 3_000_000, 4_000_000)
+PRICE = Price(1_000_000, 2_000_000, 500_000, 1_500_000, 1_500_000, 3_000_000, 4_000_000)
 SURFACES = (chat, completions, count_tokens, embeddings, messages, responses)
 
 

@@ -105,6 +105,8 @@ async def test_cached_tokens_are_apart_from_input_tokens(sdk: anthropic.AsyncAnt
     usage = (await create(sdk, "fake+cached")).usage
     read, written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
     assert (usage.input_tokens, read, written) == (3, 100, 50)
+    kept = usage.cache_creation
+    assert (kept.ephemeral_5m_input_tokens, kept.ephemeral_1h_input_tokens) == (30, 20)
 
 
 async def test_no_usage_anywhere(provider: FakeProvider, sdk: anthropic.AsyncAnthropic) -> None:

@@ -12,9 +12,13 @@ from gatemill.policy.price import cost_pico, flat, per_token_pico
 
 TOKENS = st.integers(0, 10_000_000)
 RATE = st.integers(0, 600_000_000)
-USAGES = st.builds(Usage, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS)
+USAGES = st.builds(Usage, *[TOKENS] * 8)
 RATES = dict.fromkeys(
-    ["input", "output", "cache_read", "cache_write", "input_audio", "output_audio", "request"], RATE
+    [
+        *("input", "output", "cache_read", "cache_write", "cache_write_1h"),
+        *("input_audio", "output_audio", "request"),
+    ],
+    RATE,
 )
 FLAT = st.builds(Price, **RATES)
 
@@ -60,8 +64,8 @@ def test_a_cost_is_a_whole_number_and_never_negative(price, usage):
 
 
 def test_a_prompt_of_exactly_the_threshold_stays_below_it():
-    long = Price(20, 0, 0, 0, 0, 0, above_tokens=200_000)
-    price = Price(10, 0, 0, 0, 0, 0, tiers=(long,))
+    long = Price(20, 0, 0, 0, 0, 0, 0, above_tokens=200_000)
+    price = Price(10, 0, 0, 0, 0, 0, 0, tiers=(long,))
     assert cost_pico(price, Usage(input=200_000)) == 2_000_000
     assert cost_pico(price, Usage(input=1, cache_read=200_000)) == 20
 
@@ -86,9 +90,14 @@ def test_a_float_is_taken_as_it_reads(micro):
 
 def test_what_has_no_rate_of_its_own_costs_what_its_side_costs():
     price = flat({"input": 3, "output": 15}, "p", "config")
-    assert price == Price(
-        3_000_000, 15_000_000, 3_000_000, 3_000_000, 3_000_000, 15_000_000, source="config"
-    )
+    read, written = 3_000_000, 15_000_000
+    assert price == Price(read, written, read, read, read, read, written, source="config")
+
+
+def test_tokens_kept_for_an_hour_cost_what_others_cost_that_are_written():
+    rates = {"input": 3, "output": 15, "cache_write": 3.75}
+    assert flat(rates, "p", "config").cache_write_1h == 3_750_000
+    assert flat(rates | {"cache_write_1h": 6}, "p", "config").cache_write_1h == 6_000_000
 
 
 @pytest.mark.parametrize("missing", ["input", "output"])

@@ -24,9 +24,9 @@ NOW_S = datetime.combine(COMPILED, time(12), UTC).timestamp()
 NEXT_YEAR_S = datetime(COMPILED.year + 1, 7, 1, 12, tzinfo=UTC).timestamp()
 BILLABLE = {
     *("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok"),
-    *("input_audio_mtok", "output_audio_mtok", "requests_kcount"),
+    *("cache_write_1h_mtok", "input_audio_mtok", "output_audio_mtok", "requests_kcount"),
     *("web_searches_kcount", "storage_searches_kcount"),  # billed beside tokens
-    *("cache_write_1h_mtok", "cache_audio_read_mtok"),  # finer than our usage
+    "cache_audio_read_mtok",  # finer than our usage
 }
 USAGES = [
     Usage(input=1_000, output=300),
@@ -34,6 +34,7 @@ USAGES = [
     Usage(input=199_990, cache_read=10, output=50),
     Usage(input=199_990, cache_read=10, cache_write=1, output=50),
     Usage(input=900_001, cache_read=80_000, cache_write=70_001, output=30_000),
+    Usage(input=1_001, cache_write=30, cache_write_1h=170_003, output=9),
     Usage(input=500, input_audio=901, output=10, output_audio=333),
 ]
 VENDORS = [
@@ -71,7 +72,8 @@ def theirs(model, vendor, usage, at_s):
     reported = genai_prices.Usage(
         input_tokens=usage.prompt,
         cache_read_tokens=usage.cache_read,
-        cache_write_tokens=usage.cache_write,
+        cache_write_tokens=usage.cache_written,
+        cache_write_1h_tokens=usage.cache_write_1h,
         input_audio_tokens=usage.input_audio,
         output_tokens=usage.completion,
         output_audio_tokens=usage.output_audio,
@@ -199,7 +201,7 @@ def one_vendor(models):
 
 
 def test_the_price_in_force_is_the_latest_that_has_begun():
-    prices = [[0, [[0, 1, 1, 1, 1, 1, 1]]], [100, [[0, 2, 2, 2, 2, 2, 2]]]]
+    prices = [[0, [[0, 1, 1, 1, 1, 1, 1, 1]]], [100, [[0, 2, 2, 2, 2, 2, 2, 2]]]]
     shop = one_vendor([{"names": ["m"], "prices": prices}])
     assert [shop.price("shop", "m", now_s).input for now_s in (-5.0, 99.9, 100.0)] == [1, 1, 2]
 
@@ -208,7 +210,7 @@ def test_the_first_model_that_fits_is_taken_even_without_a_price():
     shop = one_vendor(
         [
             {"names": ["m-special"]},
-            {"rules": [["starts", "m"]], "prices": [[0, [[0, 1, 1, 1, 1, 1, 1]]]]},
+            {"rules": [["starts", "m"]], "prices": [[0, [[0, 1, 1, 1, 1, 1, 1, 1]]]]},
         ]
     )
     assert shop.price("shop", "m-special", 0.0) is None

@@ -14,8 +14,8 @@ from gatemill.core.money import microusd
 from gatemill.policy import reserve
 from gatemill.policy.price import cost_pico
 
-FLAT = Price(1_000_000, 2_000_000, 500_000, 1_500_000, 3_000_000, 4_000_000)
-TIERED = Price(10, 20, 1, 12, 10, 20, 7, 0, (Price(5, 90, 5, 5, 5, 90, 0, 100),))
+FLAT = Price(1_000_000, 2_000_000, 500_000, 1_500_000, 2_500_000, 3_000_000, 4_000_000)
+TIERED = Price(10, 20, 1, 12, 12, 10, 20, 7, 0, (Price(5, 90, 5, 5, 5, 5, 90, 0, 100),))
 counts = st.integers(0, 3_000)
 
 
@@ -57,7 +57,7 @@ def test_a_text_that_only_mentions_pictures_is_looked_at_and_counts_as_text():
 
 @pytest.mark.parametrize("price", [FLAT, TIERED])
 @given(
-    buckets=st.tuples(counts, counts, counts, counts, counts, counts, counts),
+    buckets=st.tuples(*[counts] * 8),
     spare=st.tuples(counts, counts),
 )
 def test_no_usage_within_the_reserve_costs_more_than_it(
@@ -69,5 +69,5 @@ def test_no_usage_within_the_reserve_costs_more_than_it(
 
 
 def test_a_part_of_a_microdollar_is_reserved_whole():
-    assert reserve.worst_microusd(Price(1, 0, 0, 0, 0, 0), 1, 0) == 1
-    assert reserve.worst_microusd(Price(0, 0, 0, 0, 0, 0), 10, 10) == 0
+    assert reserve.worst_microusd(Price(1, 0, 0, 0, 0, 0, 0), 1, 0) == 1
+    assert reserve.worst_microusd(Price(0, 0, 0, 0, 0, 0, 0), 10, 10) == 0

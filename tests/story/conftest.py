@@ -52,6 +52,12 @@ output = 2.0
 [prices."claude/fake"]
 input = 3.0
 output = 15.0
+[prices."claude/fake+cached"]
+input = 3.0
+output = 15.0
+cache_read = 0.3
+cache_write = 4.0
+cache_write_1h = 6.0
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anthropic
 import pytest
 
-from sdks import anthropic_at
+from sdks import anthropic_at, openai_at
 
 MODELS = ["sonnet", "fast", "echo"]  # native, translated to OpenAI, local
 HELLO = [{"role": "user", "content": "hello big world"}]
@@ -135,6 +135,22 @@ async def test_cache_buckets_do_not_overlap(town, client):
     assert (row.cache_read_tokens, row.cache_write_tokens) == (100, 50)
     assert row.input_tokens == got.usage.input_tokens
     assert got.usage.cache_read_input_tokens == 100
+
+
+async def test_what_is_kept_for_an_hour_is_billed_as_that(town, client):
+    asked = {"model": "claude/fake+cached", "messages": HELLO, "max_tokens": 10}
+    got = await client.messages.create(**asked)
+    async with client.messages.stream(**asked) as stream:
+        await stream.get_final_message()
+    async with openai_at(town.gate.url, town.key, max_retries=0) as door:
+        said = await door.chat.completions.create(**asked)
+    assert said.usage.prompt_tokens == got.usage.input_tokens + 150
+    rows = await town.rows()
+    assert len(rows) == 3
+    for row in rows:
+        lasting = 100 * 0.3 + 30 * 4 + 20 * 6
+        cost = row.input_tokens * 3 + lasting + row.output_tokens * 15
+        assert row.cost_microusd == round(cost), row
 
 
 async def test_beta_headers_reach_the_provider_and_secrets_do_not(town, client):

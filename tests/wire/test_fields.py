@@ -160,7 +160,7 @@ def test_buckets_are_disjoint_and_never_negative(
 
 
 def test_usage_survives_the_way_there_and_back():
-    usage = Usage(1, 2, 3, 4, 5, 6, 7)
+    usage = Usage(1, 2, 3, 0, 4, 5, 6, 7)
     said = fields.openai_usage(usage)
     assert said["total_tokens"] == 28
     assert fields.from_openai_usage(msgspec.convert(said, OpenAIUsage)) == usage

@@ -96,6 +96,7 @@ def test_usage_buckets_do_not_overlap():
             "usage": {
                 "input_tokens": 5,
                 "cache_creation_input_tokens": 7,
+                "cache_creation": {"ephemeral_1h_input_tokens": 2},
                 "cache_read_input_tokens": 11,
                 "output_tokens": 13,
                 "output_tokens_details": {"thinking_tokens": 3},
@@ -104,7 +105,7 @@ def test_usage_buckets_do_not_overlap():
     )
 
     assert messages.usage(reply) == Usage(
-        input=5, cache_write=7, cache_read=11, output=10, reasoning=3
+        input=5, cache_write=5, cache_write_1h=2, cache_read=11, output=10, reasoning=3
     )
 
 

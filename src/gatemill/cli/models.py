@@ -133,7 +133,7 @@ def _price(loaded: Loaded, book: PriceBook, target: Target, now_s: float) -> Pri
         return None
     kind = loaded.settings.providers[target.provider].kind
     if vendors()[kind].dialect in _FREE:
-        return Price(0, 0, 0, 0, 0, 0)
+        return Price(0, 0, 0, 0, 0, 0, 0)
     return book.price(target.provider, vendors()[kind].prices or kind, target.model, now_s)
 
 

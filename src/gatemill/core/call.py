@@ -30,7 +30,8 @@ class Usage(Struct, frozen=True):
 
     input: int = 0  # prompt tokens neither read from nor written to a prompt cache, text and images
     cache_read: int = 0
-    cache_write: int = 0
+    cache_write: int = 0  # to be kept for minutes
+    cache_write_1h: int = 0  # to be kept for an hour, which Anthropic bills dearer
     input_audio: int = 0
     output: int = 0  # visible answer, without reasoning
     reasoning: int = 0
@@ -40,7 +41,12 @@ class Usage(Struct, frozen=True):
     @property
     def prompt(self) -> int:
         """All prompt tokens: OpenAI's prompt_tokens."""
-        return self.input + self.cache_read + self.cache_write + self.input_audio
+        return self.input + self.cache_read + self.cache_written + self.input_audio
+
+    @property
+    def cache_written(self) -> int:
+        """Prompt tokens written to a prompt cache, however long they are kept."""
+        return self.cache_write + self.cache_write_1h
 
     @property
     def completion(self) -> int:
@@ -59,6 +65,7 @@ class Price(Struct, frozen=True):
     output: int
     cache_read: int
     cache_write: int
+    cache_write_1h: int
     input_audio: int
     output_audio: int
     request: int = 0  # pico-dollars per request, whatever its size

@@ -97,6 +97,10 @@ def _usage(turn: Turn, output_tokens: int) -> Json:
     return {
         "input_tokens": turn.prompt_tokens,
         "cache_creation_input_tokens": turn.cache_write,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": turn.cache_write - turn.cache_hour,
+            "ephemeral_1h_input_tokens": turn.cache_hour,
+        },
         "cache_read_input_tokens": turn.cache_read,
         "output_tokens": output_tokens,
     }

@@ -97,7 +97,10 @@ CONTENT = (
     Fault(
         "reasoning", "Thinks before it answers: `reasoning_content`, or a signed thinking block."
     ),
-    Fault("cached", "Reports 100 prompt tokens read from a cache and 50 written to it."),
+    Fault(
+        "cached",
+        "Reports 100 prompt tokens read from a cache and 50 written to it, 20 of them for an hour (Anthropic).",
+    ),
     Fault("no-usage", "Leaves out all token counts."),
     Fault("huge", "Answers with a text of this many megabytes.", MEGABYTES, 1, 1024),
     Fault("bad-json", "Sends broken JSON: half a body, or half of the first content event."),

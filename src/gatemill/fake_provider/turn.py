@@ -24,6 +24,7 @@ MANY_BYTES = ("Grüße", " 👋🏽", " 你好,世界", " 👩‍👩‍👧", "
 HUGE = "@@huge@@"
 CACHE_READ = 100
 CACHE_WRITE = 50
+CACHE_HOUR = 20
 CITIES = ("Paris", "Tokyo", "Lima", "Oslo")
 
 
@@ -54,6 +55,7 @@ class Turn(Struct, frozen=True):
     prompt_tokens: int  # neither read from nor written to a cache
     cache_read: int
     cache_write: int
+    cache_hour: int  # of cache_write: to be kept for an hour, which only Anthropic tells
     says_usage: bool
     streams_usage: bool  # OpenAI's stream_options.include_usage
 
@@ -98,6 +100,7 @@ def take(body: Json, faults: Mapping[str, float], number: int, now_s: float) -> 
         prompt_tokens=prompt_tokens(body),
         cache_read=CACHE_READ if "cached" in faults else 0,
         cache_write=CACHE_WRITE if "cached" in faults else 0,
+        cache_hour=CACHE_HOUR if "cached" in faults else 0,
         says_usage="no-usage" not in faults,
         streams_usage=isinstance(options, dict) and options.get("include_usage") is True,
     )

@@ -134,6 +134,7 @@ def _partial_usage(call: Call, attempt: Attempt) -> Usage:
         input=said.input if said.prompt else estimated(call, 0).input,
         cache_read=said.cache_read,
         cache_write=said.cache_write,
+        cache_write_1h=said.cache_write_1h,
         input_audio=said.input_audio,
         output=max(said.output, attempt.events - said.reasoning - said.output_audio),
         reasoning=said.reasoning,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gatemill.settings.model import Model, Settings
     from gatemill.settings.routing import Cache
 
-_FREE = Price(0, 0, 0, 0, 0, 0, source="built in")
+_FREE = Price(0, 0, 0, 0, 0, 0, 0, source="built in")
 _CACHE = "cache"  # as the last fallback: an answer that is no longer fresh
 
 
@@ -185,7 +185,7 @@ def cache_of(cache: Cache) -> CacheRoute | None:
 
 def _ceiling(usd_per_mtok: Decimal) -> Price:
     pico = per_token_pico(usd_per_mtok, "reserve.unknown_price")
-    return Price(pico, pico, pico, pico, pico, pico, source="reserve.unknown_price")
+    return Price(pico, pico, pico, pico, pico, pico, pico, source="reserve.unknown_price")
 
 
 def _further(first: tuple[Target, ...], more: Sequence[Target]) -> tuple[Target, ...]:

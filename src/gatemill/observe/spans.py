@@ -182,7 +182,7 @@ class Maker:
         attributes[said.USAGE_OUTPUT] = usage.completion
         more = {
             said.USAGE_CACHE_READ: usage.cache_read,
-            self._names.cache_write: usage.cache_write,
+            self._names.cache_write: usage.cache_written,
             said.USAGE_REASONING: usage.reasoning,
         }
         attributes |= {name: tokens for name, tokens in more.items() if tokens}

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 PICO_PER_TOKEN = 1_000_000  # in one dollar per million tokens
 USD_PER_MTOK_MAX = 10_000  # nothing costs that much: the figure is in another unit
-RATES = ("input", "output", "cache_read", "cache_write", "input_audio", "output_audio")
+RATES = (
+    *("input", "output", "cache_read", "cache_write", "cache_write_1h"),
+    *("input_audio", "output_audio"),
+)
 
 
 def cost_pico(price: Price, usage: Usage) -> int:
@@ -28,6 +31,7 @@ def cost_pico(price: Price, usage: Usage) -> int:
         usage.input * rates.input
         + usage.cache_read * rates.cache_read
         + usage.cache_write * rates.cache_write
+        + usage.cache_write_1h * rates.cache_write_1h
         + usage.input_audio * rates.input_audio
         + (usage.output + usage.reasoning) * rates.output
         + usage.output_audio * rates.output_audio
@@ -38,8 +42,8 @@ def cost_pico(price: Price, usage: Usage) -> int:
 def flat(rates: Mapping[str, object], param: str, source: str) -> Price:
     """The price for dollars per million tokens, as people write them: {"input": 2.5, "output": 10}.
 
-    Cached and audio tokens cost what their side costs, unless their rate is given. Raises
-    InvalidValue and InvalidType naming `param`, the place of the mapping.
+    Cached and audio tokens cost what their side costs, unless their rate is given; those cached for an
+    hour cost what other written ones cost. Raises InvalidValue and InvalidType naming `param`, the place of the mapping.
     """
     unknown = sorted(set(rates) - set(RATES))
     if unknown:
@@ -54,11 +58,13 @@ def flat(rates: Mapping[str, object], param: str, source: str) -> Price:
             param=param,
         )
     pico = {name: per_token_pico(value, f"{param}.{name}") for name, value in rates.items()}
+    written = pico.get("cache_write", pico["input"])
     return Price(
         input=pico["input"],
         output=pico["output"],
         cache_read=pico.get("cache_read", pico["input"]),
-        cache_write=pico.get("cache_write", pico["input"]),
+        cache_write=written,
+        cache_write_1h=pico.get("cache_write_1h", written),
         input_audio=pico.get("input_audio", pico["input"]),
         output_audio=pico.get("output_audio", pico["output"]),
         source=source,

@@ -57,6 +57,7 @@ class Rates(Struct, frozen=True, array_like=True):
     output: int
     cache_read: int
     cache_write: int
+    cache_write_1h: int
     input_audio: int
     output_audio: int
     request: int = 0  # pico-dollars
@@ -175,6 +176,7 @@ def _price(rates: Rates, tiers: tuple[Price, ...], source: str) -> Price:
         output=rates.output,
         cache_read=rates.cache_read,
         cache_write=rates.cache_write,
+        cache_write_1h=rates.cache_write_1h,
         input_audio=rates.input_audio,
         output_audio=rates.output_audio,
         request=rates.request,

@@ -63,7 +63,8 @@ def worst_microusd(price: Price, prompt_tokens: int, output_tokens: int) -> int:
 
 
 def _pico(rates: Price, prompt_tokens: int, output_tokens: int) -> int:
-    prompt = max(rates.input, rates.cache_read, rates.cache_write, rates.input_audio)
+    written = max(rates.cache_write, rates.cache_write_1h)
+    prompt = max(rates.input, rates.cache_read, written, rates.input_audio)
     return (
         prompt_tokens * prompt
         + output_tokens * max(rates.output, rates.output_audio)

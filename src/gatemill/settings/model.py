@@ -269,6 +269,9 @@ class Rates(Section):
     cache_write: Dollars | None = Field(
         None, description="Prompt tokens written to the provider's cache; by default `input`."
     )
+    cache_write_1h: Dollars | None = Field(
+        None, description="Those that it keeps for an hour (Anthropic); by default `cache_write`."
+    )
     input_audio: Dollars | None = Field(
         None, description="Audio tokens of the prompt; by default `input`."
     )

@@ -240,7 +240,7 @@ def openai_usage(usage: Usage) -> dict[str, Any]:
         "total_tokens": usage.prompt + usage.completion,
         "prompt_tokens_details": {
             "cached_tokens": usage.cache_read,
-            "cache_write_tokens": usage.cache_write,
+            "cache_write_tokens": usage.cache_written,
             "audio_tokens": usage.input_audio,
         },
         "completion_tokens_details": {

@@ -19,6 +19,7 @@ _COSTS = {
     "output_cost_per_token": "output",
     "cache_read_input_token_cost": "cache_read",
     "cache_creation_input_token_cost": "cache_write",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
     "input_cost_per_audio_token": "input_audio",
     "output_cost_per_audio_token": "output_audio",
 }

@@ -55,11 +55,18 @@ class Details(Struct):
     thinking_tokens: Count | None = None
 
 
+class Written(Struct):
+    """cache_creation: of the tokens written, those to be kept for an hour."""
+
+    ephemeral_1h_input_tokens: Count | None = None
+
+
 class Counts(Struct):
     """Anthropic's usage object, of an answer or of one stream event."""
 
     input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
+    cache_creation: Written | None = None
     cache_read_input_tokens: Count | None = None
     output_tokens: Count | None = None
     output_tokens_details: Details | None = None
@@ -74,6 +81,7 @@ def merged(old: Counts | None, new: Counts) -> Counts:
         cache_creation_input_tokens=max(
             old.cache_creation_input_tokens or 0, new.cache_creation_input_tokens or 0
         ),
+        cache_creation=new.cache_creation or old.cache_creation,
         cache_read_input_tokens=max(
             old.cache_read_input_tokens or 0, new.cache_read_input_tokens or 0
         ),
@@ -87,10 +95,14 @@ def usage_of(counts: Counts) -> Usage:
     completion = counts.output_tokens or 0
     details = counts.output_tokens_details
     thought = min(details.thinking_tokens or 0, completion) if details else 0
+    written = counts.cache_creation_input_tokens or 0
+    lasting = counts.cache_creation
+    hour = min(lasting.ephemeral_1h_input_tokens or 0, written) if lasting else 0
     return Usage(
         input=counts.input_tokens or 0,
         cache_read=counts.cache_read_input_tokens or 0,
-        cache_write=counts.cache_creation_input_tokens or 0,
+        cache_write=written - hour,
+        cache_write_1h=hour,
         output=completion - thought,
         reasoning=thought,
     )
@@ -100,7 +112,7 @@ def usage_object(usage: Usage) -> Json:
     """Anthropic's usage object."""
     return {
         "input_tokens": usage.input + usage.input_audio,
-        "cache_creation_input_tokens": usage.cache_write,
+        "cache_creation_input_tokens": usage.cache_written,
         "cache_read_input_tokens": usage.cache_read,
         "output_tokens": usage.completion,
         "output_tokens_details": {"thinking_tokens": usage.reasoning},

@@ -72,7 +72,7 @@ def usage_object(usage: Usage) -> Json:
         "input_tokens": usage.prompt,
         "input_tokens_details": {
             "cached_tokens": usage.cache_read,
-            "cache_write_tokens": usage.cache_write,
+            "cache_write_tokens": usage.cache_written,
         },
         "output_tokens": usage.completion,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
