@@ -23,11 +23,11 @@ def test_a_plain_name_is_its_own_label():
     assert target_label("a", "modèle\r\nx") == "a/mod?le??x"
 
 
-@given(st.lists(st.integers(0, 10**9), min_size=7, max_size=7))
+@given(st.lists(st.integers(0, 10**9), min_size=8, max_size=8))
 def test_buckets_of_usage_add_up_to_the_totals(counts):
     usage = Usage(*counts)
-    assert usage.prompt == sum(counts[:4])
-    assert usage.completion == sum(counts[4:])
+    assert usage.prompt == sum(counts[:5])
+    assert usage.completion == sum(counts[5:])
 
 
 def test_a_row_has_the_same_totals_as_the_usage_it_was_made_of():

@@ -41,7 +41,9 @@ class Usage(Struct, frozen=True):
     @property
     def prompt(self) -> int:
         """All prompt tokens: OpenAI's prompt_tokens."""
-        return self.input + self.cache_read + self.cache_written + self.input_audio
+        return (
+            self.input + self.cache_read + self.cache_write + self.cache_write_1h + self.input_audio
+        )
 
     @property
     def cache_written(self) -> int:

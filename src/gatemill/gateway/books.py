@@ -181,7 +181,7 @@ def row_of(call: Call, tried: Attempt, cost: int | None) -> UsageRow:
         tried.error,
         usage.input,
         usage.cache_read,
-        usage.cache_written,
+        usage.cache_write + usage.cache_write_1h,  # without a call: this is the hot path
         usage.input_audio,
         usage.output,
         usage.reasoning,
