@@ -22,7 +22,7 @@ from gatemill.core.limits import Budget, Kind, Limits, Refusal, rules
 from gatemill.core.ports import Incoming
 from gatemill.gateway.standing import headers
 from gateway_parts import PRICE, SECRET, Stage, asking, route
-from playbook import Scene, target
+from playbook import HELLO, Scene, Scripted, event, target
 
 # 5 prompt tokens at 1 and 7 answer tokens at 2 micro-dollars.
 USED = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
@@ -247,6 +247,18 @@ async def test_an_attempt_that_was_not_sent_needs_no_money_for_the_next_one():
     stage = Stage(route(late, good), **a_key(day(700)))
     await stage.ask(body=asking(max_tokens=50))
     assert [row.error for row in stage.rows] == ["upstream_timeout", ""]
+
+
+async def test_money_for_the_next_attempt_is_held_where_a_failed_one_has_told_its_usage():
+    failed = event(choices=[], usage=USED) + event(error={"code": "overloaded"})
+    bad = replace(target(Scripted(failed)), price=PRICE)
+    good = replace(target(Scripted(HELLO), name="b"), price=PRICE)
+    stage = Stage(route(bad, good), **a_key(day(700)))
+    with pytest.raises(GatemillError) as caught:
+        await stage.ask(body=asking(max_tokens=50, stream=True))
+    assert caught.value.code == "upstream_error"
+    (row,) = stage.rows
+    assert row.cost_microusd
 
 
 async def test_an_attempt_is_kept_for_a_crash_before_it_is_sent_and_not_after_it_is_recorded():

@@ -16,6 +16,7 @@ from gatemill.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gatemill.core.guard import Finding, Use, Uses
 from gatemill.core.limits import Budget, Limits, rules
 from gatemill.core.ports import Incoming
 from gatemill.gateway.parts import Caller
@@ -217,6 +218,41 @@ async def test_a_timeout_may_be_billed_so_the_prompt_is_estimated():
     assert row.cost_microusd == row.input_tokens
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        Incoming(200, {}, b'{"input_tokens":5}'),
+        Incoming(200, {}, b"{}"),
+        UpstreamTimeout("late"),
+        None,
+    ],
+)
+async def test_counting_tokens_is_free_however_it_ends_and_whatever_a_request_costs(given):
+    native = frozenset(("count_tokens",) if given is not None else ())
+    made = priced(given, price=replace(PRICE, request=10**10), native=native)
+    stage = Stage(route(made))
+    with suppress(GatemillError):
+        assert (await stage.ask("count_tokens")).cost_microusd == 0
+    (row,) = stage.rows
+    assert (row.cost_microusd, row.prompt_tokens) == (0, 0)
+
+
+async def test_a_count_without_a_price_costs_nothing_which_is_known():
+    stage = Stage(route(priced(price=None)))
+    assert (await stage.ask("count_tokens")).cost_microusd == 0
+    assert "unpriced_attempts_total" not in str(stage.numbers)
+
+
+async def test_what_a_stream_said_before_it_failed_unheard_is_no_answer():
+    failed = Scripted(ROLE, event(error={"code": "overloaded"}))
+    source = Scripted(ROLE, HELLO, STOP, DONE)
+    stage = Stage(route(priced(failed), priced(source, name="b")))
+    await streamed(stage)
+    first, last = stage.rows
+    assert (first.error, first.cost_microusd, first.estimated) == ("upstream_error", 0, False)
+    assert last.output_tokens == 4
+
+
 async def test_a_cut_stream_is_billed_an_estimate_of_what_came():
     source = Scripted(ROLE, HELLO, HELLO, HELLO)
     stage = Stage(route(priced(source)))
@@ -260,6 +296,26 @@ async def test_reasoning_that_the_provider_counted_is_not_billed_again_as_answer
     assert row.reasoning_tokens == 58
     # About one token an event, and there were 61: two of them were not thoughts, for all we know.
     assert row.completion_tokens <= 62
+
+
+class Rude:
+    """A guard that waits for somebody, who likes nothing."""
+
+    async def judge(self, texts, call, side):
+        return [[Finding(0, 1, "http", "rude")] for _ in texts]
+
+
+async def test_a_whole_stream_that_a_guard_blocks_costs_what_the_provider_said():
+    used = event(choices=[], usage={"prompt_tokens": 7, "completion_tokens": 1})
+    source = Scripted(ROLE, HELLO, HELLO, STOP, used, DONE)
+    uses = Uses(output=(Use("http", "block", hook="team"),))
+    stage = Stage(route(priced(source)), uses=uses, remotes={"http": Rude()})
+    reply = await stage.ask("chat", asking(stream=True))
+    sink = Remembered()
+    reply.stream.attach(sink)
+    await sink.end()
+    (row,) = stage.rows
+    assert (row.error, row.cost_microusd, row.estimated) == ("content_filter", 7 + 2, False)
 
 
 async def test_a_stream_without_usage_is_estimated_and_still_a_success():

@@ -68,6 +68,10 @@ def test_no_usage_within_the_reserve_costs_more_than_it(
     assert microusd(cost_pico(price, usage)) <= worst
 
 
+def test_no_reserve_is_larger_than_every_counter_holds():
+    assert reserve.worst_microusd(FLAT, 10**30, 10**30) == reserve.MICROUSD_MAX
+
+
 def test_a_part_of_a_microdollar_is_reserved_whole():
     assert reserve.worst_microusd(Price(1, 0, 0, 0, 0, 0, 0), 1, 0) == 1
     assert reserve.worst_microusd(Price(0, 0, 0, 0, 0, 0, 0), 10, 10) == 0

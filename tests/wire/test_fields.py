@@ -214,6 +214,19 @@ def test_counts_that_are_null_are_not_told_and_the_answer_is_good():
     assert said(prompt_tokens=5, completion_tokens=None, total_tokens=None) == Usage(input=5)
 
 
+def test_what_deepseek_calls_a_cache_hit_was_read_from_the_cache():
+    told = {"prompt_tokens": 10, "completion_tokens": 2, "prompt_cache_hit_tokens": 8}
+    assert said(**told) == Usage(input=2, cache_read=8, output=2)
+    both = said(**told, prompt_tokens_details={"cached_tokens": 8})
+    assert both == Usage(input=2, cache_read=8, output=2), "counted once where it is told twice"
+
+
+def test_a_count_that_no_column_holds_is_no_count():
+    assert said(prompt_tokens=fields.TOKENS_MAX) == Usage(input=fields.TOKENS_MAX)
+    with pytest.raises(msgspec.ValidationError):
+        said(prompt_tokens=fields.TOKENS_MAX + 1)
+
+
 def test_a_usage_object_without_a_token_tells_nothing():
     assert said() is None
     assert said(prompt_tokens=0, completion_tokens=0, total_tokens=0) is None

@@ -56,6 +56,16 @@ def test_an_answer_without_any_block_is_complete():
     assert one.finish() == b""
 
 
+def test_a_stream_that_counts_nothing_tells_no_usage():
+    one = relay()
+    usage = b'{"input_tokens":0,"output_tokens":0}'
+    one.feed(b'data: {"type":"message_start","message":{"usage":%b}}\n\n' % usage)
+    one.feed(b'data: {"type":"message_delta","usage":%b}\n\n' % usage)
+    one.feed(b'data: {"type":"message_stop"}\n\n')
+    assert one.finish() == b""
+    assert one.usage is None
+
+
 def test_a_stream_is_over_with_message_stop():
     one = relay()
     end = STREAM.index(b"event: message_stop")

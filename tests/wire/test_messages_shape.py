@@ -111,6 +111,8 @@ def test_usage_buckets_do_not_overlap():
 
 def test_an_answer_without_usage_says_nothing():
     assert messages.usage(b'{"content":[]}') is None
+    for said in (b"{}", b'{"input_tokens":0,"output_tokens":0}', b'{"input_tokens":null}'):
+        assert messages.usage(b'{"content":[],"usage":%b}' % said) is None, "no answer has no token"
 
 
 def test_an_error_inside_a_200_is_no_answer():

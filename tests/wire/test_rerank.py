@@ -70,7 +70,13 @@ def test_usage_is_read_under_all_its_names(said, usage):
     assert rerank.usage(msgspec.json.encode({"results": RESULTS, **said})) == usage
 
 
-@pytest.mark.parametrize("said", [b"no", b"{}", b'{"results":[{"index":"x"}]}', b'{"error":"x"}'])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(b"no", b"{}", b'{"results":[{"index":"x"}]}', b'{"error":"x"}'),
+        b'{"results":[],"meta":{"tokens":{"input_tokens":1e30}}}',
+    ],
+)
 def test_what_is_no_answer_is_refused(said):
     with pytest.raises(UpstreamBadReply):
         rerank.usage(said)

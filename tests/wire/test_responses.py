@@ -95,6 +95,14 @@ def test_usage_falls_into_disjoint_buckets():
     assert responses.usage(msgspec.json.encode({**ANSWER, "usage": None})) is None
 
 
+def test_a_count_that_is_null_is_not_told_and_the_answer_is_good():
+    for said in ({"input_tokens": None, "output_tokens": 3}, {"input_tokens": 3}):
+        usage = {"output_tokens": None, **said}
+        read = responses.usage(msgspec.json.encode({**ANSWER, "usage": usage}))
+        assert read is not None
+        assert read.prompt + read.completion == 3
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -23,6 +23,7 @@ from gatemill.core.errors import (
 )
 from gatemill.core.limits import Hold, Kind, Limits, Refusal, Wanted, merged, rules
 from gatemill.gateway import standing
+from gatemill.gateway.books import FREE
 from gatemill.policy import reserve
 from gatemill.wire import fields
 
@@ -45,7 +46,6 @@ _PAUSE_S_MAX = 0.5
 _NO_OUTPUT = frozenset(
     ("embeddings", "count_tokens", "predict", "predict_text", "rerank", "moderations")
 )
-_FREE = frozenset(("count_tokens",))  # asks a provider for nothing that costs
 
 
 class Gate:
@@ -146,7 +146,7 @@ class Admission:
     def wanted(self, bundle: Bundle, call: Call, chosen: Plan) -> Wanted:
         """What the request asks of its rules. Raises PriceUnknown."""
         tokens = cost = 0
-        if (bundle.tokens or bundle.money) and call.operation not in _FREE:
+        if (bundle.tokens or bundle.money) and call.operation not in FREE:
             output = self.output_most(call, chosen)
             prompt = self.prompt_most(call.body)
             tokens = prompt // 4 + output  # a rate, not money: about 4 bytes a token

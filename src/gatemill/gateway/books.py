@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gatemill.core.ports import Limiter
 
 UNSETTLED = "unsettled"
+FREE = frozenset(("count_tokens",))  # operations for which nobody is billed
 _NO_TOKENS = (0, 0, 0, 0, 0, 0, 0)
 _SETTLED = False  # UsageRow.unsettled
 _OUTPUT_TOKENS = 4096  # for the worst case of an answer that nobody bounds
@@ -70,7 +71,9 @@ class Books:
         """An attempt is about to be sent."""
         price = tried.target.price
         cost: int | None = None
-        if price is not None:
+        if call.operation in FREE:
+            cost = 0
+        elif price is not None:
             output = call.head.output_max or call.output_cap or _OUTPUT_TOKENS
             cost = reserve.worst_microusd(price, len(call.body), output * call.head.choices)
         tried.slot = self.rows.hold(_stand_in(call, tried, cost))
@@ -85,7 +88,7 @@ class Books:
             return
         # The last of the attempts may be the one that is about to begin.
         last = call.attempts[-2] if call.attempts[-1] is tried else call.attempts[-1]
-        if may_be_billed(last):
+        if last.usage is not None or may_be_billed(last):
             refusal = await self.limiter.extend(hold, 0, call.reserve_microusd)
             if refusal is not None:
                 raise self.refuse(refusal)

@@ -91,6 +91,8 @@ def blame(call: Call, error: GatemillError) -> None:
     if call.attempts and not call.attempts[-1].error:
         last = call.attempts[-1]
         last.status, last.error = error.status, error.code
+        if last.usage is not None:
+            last.events = 0  # nothing has to be guessed by them
 
 
 def _restored(body: bytes, marks: Marks) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatemill.core.call import Call, Head, Usage
-from gatemill.gateway.books import cost_of, may_be_billed
+from gatemill.gateway.books import FREE, cost_of, may_be_billed
 from gatemill.gateway.judging import with_verdicts
 from gatemill.observe.spans import Asked
 from gatemill.observe.trace import trace_of
@@ -113,10 +113,11 @@ def _trace(
 
 def _record(gateway: Gateway, call: Call, attempt: Attempt) -> UsageRow:
     usage = attempt.usage
+    is_free = call.operation in FREE
     if usage is None or attempt.error:
-        usage = attempt.usage = _partial_usage(call, attempt)
+        usage = attempt.usage = _NOTHING if is_free else _partial_usage(call, attempt)
     cost: int | None = 0
-    if usage is not _NOTHING:
+    if usage is not _NOTHING and not is_free:
         cost = cost_of(attempt)
         if cost is None:
             gateway.meter.unpriced(attempt.target.provider)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gatemill.core.ports import Json
 
 _PICTURES = frozenset(("image_url", "input_image", "image"))
+MICROUSD_MAX = 1 << 50  # a billion dollars: nothing costs as much, and every counter holds it
 _FILES = frozenset(("input_audio", "audio", "file", "input_file", "document", "video_url"))
 # Any part of these kinds has its name as the value of "type".
 MARKS = tuple(f'"{name}"'.encode() for name in sorted(_PICTURES | _FILES))
@@ -54,12 +55,12 @@ def _data_chars(picture: Json) -> int:
 
 
 def worst_microusd(price: Price, prompt_tokens: int, output_tokens: int) -> int:
-    """The most that so many tokens can cost at any of the price's rates, rounded up."""
+    """The most that so many tokens can cost at any of the price's rates, rounded up; at most `MICROUSD_MAX`."""
     worst = _pico(price, prompt_tokens, output_tokens)
     for tier in price.tiers:
         if prompt_tokens > tier.above_tokens:
             worst = max(worst, _pico(tier, prompt_tokens, output_tokens))
-    return -(-worst // PICO_PER_MICRO)
+    return min(-(-worst // PICO_PER_MICRO), MICROUSD_MAX)
 
 
 def _pico(rates: Price, prompt_tokens: int, output_tokens: int) -> int:

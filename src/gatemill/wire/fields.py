@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
-Count = Annotated[int, Meta(ge=0)]
+TOKENS_MAX = 2**31 - 1  # of one answer; what costs more fits no column and no counter
+Count = Annotated[int, Meta(ge=0, le=TOKENS_MAX)]
 # Whose features a request is about: {"user": "u1"}. Ours; no provider sees it.
 Entities = Annotated[dict[str, Annotated[str, Meta(max_length=200)]], Meta(max_length=8)]
 
@@ -175,6 +176,8 @@ class OpenAIUsage(Struct):
     prompt_tokens: Count | None = 0
     completion_tokens: Count | None = 0
     total_tokens: Count | None = 0
+    # DeepSeek's own name: https://api-docs.deepseek.com/guides/kv_cache
+    prompt_cache_hit_tokens: Count | None = 0
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
@@ -223,10 +226,13 @@ def from_openai_usage(usage: OpenAIUsage) -> Usage | None:
     """Disjoint buckets of OpenAI's usage object; None for one that tells of no token: no answer has none."""
     if not (usage.prompt_tokens or usage.completion_tokens or usage.total_tokens):
         return None
+    details = usage.prompt_tokens_details
+    if details is None and usage.prompt_cache_hit_tokens:
+        details = PromptDetails(cached_tokens=usage.prompt_cache_hit_tokens)
     return buckets(
         usage.prompt_tokens or 0,
         usage.completion_tokens or 0,
-        usage.prompt_tokens_details,
+        details,
         usage.completion_tokens_details,
         usage.total_tokens or 0,
     )

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 from gatemill.core.call import Head, Usage
 from gatemill.core.errors import InvalidValue, UnsupportedOperation, UpstreamBadReply
 from gatemill.wire import fields
-from gatemill.wire.fields import Count
+from gatemill.wire.fields import TOKENS_MAX, Count
 
 if TYPE_CHECKING:
     from gatemill.core.call import Call
@@ -68,8 +68,8 @@ class _Result(Struct):
 class _Tokens(Struct):
     """Cohere's tokens; without them, what it bills are searches."""
 
-    input_tokens: Annotated[float, Meta(ge=0)] | None = None
-    output_tokens: Annotated[float, Meta(ge=0)] | None = None
+    input_tokens: Annotated[float, Meta(ge=0, le=TOKENS_MAX)] | None = None
+    output_tokens: Annotated[float, Meta(ge=0, le=TOKENS_MAX)] | None = None
 
 
 class _Meta(Struct):

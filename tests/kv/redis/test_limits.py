@@ -11,11 +11,13 @@ import pytest
 
 import redis_process
 import redis_service
+from gatemill.core.call import Price
 from gatemill.core.clock import FakeClock
 from gatemill.core.errors import LedgerUnavailable, LimitsUnavailable, StartRefused
 from gatemill.core.limits import Hold, Kind, Refusal, Rule, Wanted
 from gatemill.kv.redis.limits import Identity
 from gatemill.kv.redis.members import BEAT_S, SILENT_S
+from gatemill.policy.reserve import worst_microusd
 from redis_limiter import forget, made, prefix, ready
 from redis_process import COST, RULES
 
@@ -267,6 +269,18 @@ async def test_two_processes_tell_of_a_crossed_share_once(process):
         limiter.settle(hold, 0, 45)
         await limiter.written()
     assert told == [(soft.name, 90, 0.8), (soft.name, 135, 1.0)]
+
+
+async def test_the_largest_reserve_there_is_can_be_counted(process):
+    limiter = await process(FakeClock(NOW_S))
+    soft = Rule("budget:key:t:day", Kind.BUDGET, "key", "t", 100, "day", hard=False)
+    most = worst_microusd(Price(*[10**10] * 7), 10**30, 10**30)
+    holds = [await limiter.admit(_wanted([CONCURRENCY, soft], 0, most)) for _ in range(3)]
+    assert not limiter.away
+    for hold in holds:
+        limiter.settle(hold, 0, 1)
+    await limiter.written()
+    assert await _sums(limiter, [CONCURRENCY, soft]) == [(0, 0), (3, 0)]
 
 
 async def test_without_redis_the_first_request_is_answered_by_the_local_share():

@@ -90,17 +90,20 @@ def merged(old: Counts | None, new: Counts) -> Counts:
     )
 
 
-def usage_of(counts: Counts) -> Usage:
-    """Disjoint buckets."""
+def usage_of(counts: Counts) -> Usage | None:
+    """Disjoint buckets; None for counts that tell of no token: no answer has none."""
     completion = counts.output_tokens or 0
     details = counts.output_tokens_details
     thought = min(details.thinking_tokens or 0, completion) if details else 0
     written = counts.cache_creation_input_tokens or 0
     lasting = counts.cache_creation
     hour = min(lasting.ephemeral_1h_input_tokens or 0, written) if lasting else 0
+    fresh, read = counts.input_tokens or 0, counts.cache_read_input_tokens or 0
+    if not (fresh or read or written or completion):
+        return None
     return Usage(
-        input=counts.input_tokens or 0,
-        cache_read=counts.cache_read_input_tokens or 0,
+        input=fresh,
+        cache_read=read,
         cache_write=written - hour,
         cache_write_1h=hour,
         output=completion - thought,

@@ -69,8 +69,8 @@ _KINDS: dict[str, tuple[type[GatemillError], str]] = {
 class ReplyUsage(Struct):
     """The usage object of a response."""
 
-    input_tokens: Count = 0
-    output_tokens: Count = 0
+    input_tokens: Count | None = 0
+    output_tokens: Count | None = 0
     total_tokens: Count | None = 0
     input_tokens_details: PromptDetails | None = None
     output_tokens_details: CompletionDetails | None = None
@@ -158,8 +158,8 @@ def usage_of(usage: ReplyUsage) -> Usage | None:
     if not (usage.input_tokens or usage.output_tokens or usage.total_tokens):
         return None
     return buckets(
-        usage.input_tokens,
-        usage.output_tokens,
+        usage.input_tokens or 0,
+        usage.output_tokens or 0,
         usage.input_tokens_details,
         usage.output_tokens_details,
         usage.total_tokens or 0,
