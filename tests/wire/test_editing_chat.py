@@ -84,6 +84,27 @@ def test_choices_do_not_mix():
     assert [choice["message"]["content"] for choice in whole["choices"]] == ["SECOND", "[X]"]
 
 
+def test_a_part_that_looks_like_a_file_is_a_part_all_the_same():
+    pieces = ("S", "data:a;base64,SECRET", "data:a;base64,SEC", "RET", f"data:;base64,{'A' * 300}")
+    stream = stream_of(*(chunk({"content": piece}) for piece in pieces), chunk({}, "stop"))
+    (choice,) = assembled("chat", edited("chat", stream, ToyEdits()))["choices"]
+    assert choice["message"]["content"] == "".join(pieces).replace("SECRET", "[X]")
+
+
+def test_a_picture_that_comes_whole_is_no_text():
+    picture = {"index": 0, "type": "image_url", "image_url": {"url": "data:a;base64,SECRET"}}
+    stream = stream_of(chunk({"images": [picture]}), chunk({}, "stop"))
+    assert edited("chat", stream, ToyEdits()) == stream
+
+
+def test_numbers_of_tokens_say_nothing_beside_a_text_that_may_change():
+    one = chunk({"content": "a"})
+    one["choices"][0]["token_ids"] = [7]
+    (event,) = events(edited("chat", stream_of(one), ToyEdits()))
+    assert event["choices"][0]["token_ids"] == []
+    assert edited("chat", stream_of(one), ToyEdits(changes=False)) == stream_of(one)
+
+
 def test_parts_of_tool_calls_may_come_in_turns():
     stream = stream_of(
         chunk(called(0, '{"q": "SEC', begins=True)),

@@ -59,6 +59,19 @@ def test_the_sdk_reads_the_same_answer():
     assert message.stop_reason == "tool_use"
 
 
+def test_a_part_that_looks_like_a_file_is_a_part_all_the_same():
+    pieces = ("S", "data:a;base64,SECRET", "data:a;base64,SEC", "RET")
+    stream = stream_of(
+        block(0, type="text", text=""),
+        *(delta(0, type="text_delta", text=piece) for piece in pieces),
+        stop(0),
+    )
+    told = [
+        event["delta"]["text"] for event in events(edited("messages", stream, ToyEdits()))[1:-1]
+    ]
+    assert "".join(told) == "Sdata:a;base64,[X]data:a;base64,[X]"
+
+
 def test_what_is_held_leaves_before_its_block_stops():
     stream = stream_of(
         block(0, type="text", text="SE"),

@@ -270,6 +270,7 @@ def test_a_body_in_which_nothing_changes_says_so():
         ("text", FILE, True),  # nothing says that it is a file
         ("text", IMAGE, False),
         ("text", IMAGE + " and a word", True),
+        ("text", "data:a;base64,4111111111111111", True),  # nothing says that this is one, either
         ("data", FILE[:100], True),  # short enough to be looked at
         ("data", "word " * 100, True),
         ("data", "ä" * 300, True),
@@ -279,16 +280,30 @@ def test_files_are_told_from_texts(name, text, is_one):
     assert bool(places({name: text})) is is_one
 
 
+def test_a_document_in_plain_text_is_a_text_whatever_it_looks_like():
+    lines = "4111111111111111\n" * 20
+    source = {"type": "text", "media_type": "text/plain", "data": lines}
+    assert [place.text for place in places({"content": [{"source": source}]})] == [lines]
+    assert not places({"source": {**source, "type": "base64"}})
+    assert not places({"source": {**source, "data": ""}})
+
+
 def test_what_repeats_a_text_is_dropped():
     body = {
-        "choices": [{"logprobs": {"content": [{"token": "SECRET"}]}, "message": {"content": "x"}}],
+        "choices": [
+            {
+                "logprobs": {"content": [{"token": "SECRET"}]},
+                "message": {"content": "x"},
+                "token_ids": [7, 8],
+            }
+        ],
         "output": [{"content": [{"type": "output_text", "logprobs": [{"token": "SECRET"}]}]}],
         "top_logprobs": 2,
         "logprobs": True,
     }
     assert drop_repeats(body)
     assert body == {
-        "choices": [{"logprobs": None, "message": {"content": "x"}}],
+        "choices": [{"logprobs": None, "message": {"content": "x"}, "token_ids": []}],
         "output": [{"content": [{"type": "output_text", "logprobs": []}]}],
         "top_logprobs": 2,
         "logprobs": True,

@@ -45,7 +45,8 @@ _SCHEMA_WORDS = frozenset(("type", "properties", "$ref", "anyOf", "oneOf", "allO
 _SCHEMA_TEXTS = frozenset(
     ("description", "title", "$comment", "examples", "enum", "const", "default")
 )
-_REPEATS = frozenset(("logprobs", "top_logprobs"))  # the text again, token by token
+# The text again, token by token; token_ids are vLLM's, for whoever asks with return_token_ids.
+_REPEATS = frozenset(("logprobs", "top_logprobs", "token_ids"))
 _JSON = frozenset(("arguments", "partial_json"))  # strings that hold JSON
 
 _FILES = frozenset(("data", "file_data", "b64_json", "result", "partial_image_b64", "screenshot"))
@@ -90,13 +91,18 @@ def places(body: Any) -> list[Place]:
     return list(_places(body))
 
 
-def is_text(name: str, text: str) -> bool:
-    """Whether a string that a format defines under this name is a text."""
+def is_text(name: str, text: str, *, is_part: bool = False) -> bool:
+    """Whether a string that a format defines under this name is a text, or `is_part` of one.
+
+    What a part looks like says nothing of the whole: it is as long as the network has cut it.
+    """
     if name in STRUCTURAL or name.endswith(("_id", "_ids")):
         return False
-    if name in _FILES and len(text) >= _FILE_CHARS_MIN and _BASE64.fullmatch(text):
+    is_long = len(text) >= _FILE_CHARS_MIN
+    if name in _FILES and is_long and _BASE64.fullmatch(text):
         return False
-    return not is_data_uri(text)
+    may_be_file = name.endswith("url") or (is_long and not is_part)
+    return not (may_be_file and is_data_uri(text))
 
 
 def is_data_uri(text: str) -> bool:
@@ -159,8 +165,10 @@ def _in_object(value: dict[str, Any], path: str, kind: int) -> list[Any]:
         at = f"{path}.{name}" if path else name
         if isinstance(held, str):
             # Whoever speaks has a name; a tool that has one is no person.
-            is_person = name == "name" and "role" in value and bool(held)
-            if is_person or _counts(kind, name, held):
+            is_person = name == "name" and "role" in value
+            # Anthropic's documents say so where their data is no base64.
+            is_plain = name == "data" and value.get("type") == "text"
+            if held and (is_person or is_plain or _counts(kind, name, held)):
                 found.append(Place(value, name, at, kind == _KNOWN and name in _JSON))
         elif kind == _ANY and _is_long(held):
             found.append(Place(value, name, at))

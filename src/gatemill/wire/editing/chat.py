@@ -103,7 +103,7 @@ class Chunks:
                 continue
             if isinstance(held, str):
                 # Of sound and other files, each part is base64 of its own.
-                if name != "data" and texts.is_text(name, held):
+                if name != "data" and texts.is_text(name, held, is_part=True):
                     changed |= self._say(choice, said, (*path, name))
             elif isinstance(held, dict):
                 changed |= self._said(choice, held, (*path, name))

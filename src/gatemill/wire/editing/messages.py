@@ -60,7 +60,7 @@ class Blocks:
         for name, held in said.items():
             if not isinstance(held, str):
                 changed |= self._channels.rewrite({name: held})
-            elif held and texts.is_text(name, held):
+            elif held and texts.is_text(name, held, is_part=True):
                 kind = _DELTAS.get(name) or said.get("type")
                 key = (index, name, kind)
                 changed |= self._channels.say(key, said, name, is_json=name == "partial_json")
