@@ -25,7 +25,7 @@ from gatemill.core.ports import Incoming
 from gatemill.providers import anthropic
 from gatemill.upstream.attempt import attempt, speaks
 from gatemill.wire import chat, completions, count_tokens, messages, responses
-from playbook import DONE, HELLO, ROLE, STOP, Scripted, Trying, call, event, target
+from playbook import DONE, HELLO, ROLE, STOP, USAGE, Scripted, Trying, call, event, target
 from transports import Remembered
 
 COMPLETION = {
@@ -134,6 +134,35 @@ async def test_a_cancelled_wait_is_written_as_the_callers_leaving():
         await task
     (tried,) = made.attempts
     assert (tried.status, tried.error) == (499, "client_closed_request")
+
+
+async def test_a_caller_who_leaves_in_the_moment_of_the_end_leaves_a_whole_attempt():
+    source = Scripted()
+    made = call(stream=True)
+    task = asyncio.ensure_future(run(made, target(source)))
+    await asyncio.sleep(0)
+    source.say(ROLE + HELLO + STOP + USAGE + DONE)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (tried,) = made.attempts
+    assert (tried.status, tried.error) == (200, "")
+    assert tried.usage is not None
+    assert (tried.usage.input, tried.usage.output, tried.usage.estimated) == (7, 3, False)
+    assert "abort" not in source.calls
+
+
+async def test_a_caller_who_leaves_in_the_moment_of_a_failure_does_not_hide_it():
+    source = Scripted()
+    made = call(stream=True)
+    task = asyncio.ensure_future(run(made, target(source)))
+    await asyncio.sleep(0)
+    source.end(UpstreamInterrupted("cut"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (tried,) = made.attempts
+    assert tried.error == UpstreamInterrupted.code
 
 
 async def test_native_operations_are_those_of_the_settings_before_those_of_the_dialect():

@@ -160,6 +160,7 @@ async def test_a_failure_before_content_is_raised_and_nothing_is_settled(error):
     with pytest.raises(type(error)):
         await start
     assert stage.attempt.error == error.code
+    assert stage.attempt.events == 0, "nothing was sent"
     assert stage.settled == []
 
 

@@ -76,9 +76,10 @@ async def _attempt(targets: Sequence[Target], surface: Surface, call: Call, trie
             if final is not None:
                 raise final from None
         except asyncio.CancelledError:
-            gone = ClientGone("The caller hung up.")
-            tried.status, tried.error = gone.status, gone.code
-            tried.ended_s = tried.ended_s or now()
+            if not slot.ended:  # else the stream has come to its end in this very moment
+                gone = ClientGone("The caller hung up.")
+                tried.status, tried.error = gone.status, gone.code
+                tried.ended_s = tried.ended_s or now()
             raise
         finally:
             final = None  # its traceback holds this frame

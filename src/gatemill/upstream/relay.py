@@ -72,8 +72,9 @@ class Relay:
         try:
             has_begun = await self._started
         except asyncio.CancelledError:
-            self._source.abort()
-            self._end(ClientGone("The caller hung up."))
+            if not self._ended:  # in this very moment
+                self._source.abort()
+                self._end(ClientGone("The caller hung up."))
             raise
         if not has_begun:
             raise self._verdict()
@@ -188,7 +189,9 @@ class Relay:
         attempt = self._attempt
         attempt.ended_s = self._now()
         attempt.usage = self._transform.usage
-        attempt.events = self._events
+        # What came before a failure that another target may follow was never sent.
+        is_lost = error is not None and not self._started.done()
+        attempt.events = 0 if is_lost else self._events
         if error is not None:
             attempt.status = error.status
             attempt.error = error.code
