@@ -7,6 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from crews import PLAY, acting, ended, reached, submit, until, working
 from gatemill.core.clock import Clock, SystemClock
 from gatemill.core.errors import LedgerUnavailable
@@ -144,3 +146,50 @@ async def test_a_fault_of_ours_in_the_claim_loop_does_not_look_like_an_idle_work
         ledger.jobs = whole
         (job_id,) = await submit(site.services, "sleep")
         assert (await ended(site.services, job_id)).job.state == "succeeded"
+
+
+class _Slow:
+    """The ledger's jobs, whose logs are not written before `gate` is open."""
+
+    def __init__(self, jobs: Any) -> None:
+        self._jobs = jobs
+        self.asked = 0
+        self.gate = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jobs, name)
+
+    async def append_events(self, *args: Any) -> bool:
+        self.asked += 1
+        await self.gate.wait()
+        kept: bool = await self._jobs.append_events(*args)
+        return kept
+
+
+@pytest.mark.parametrize(("act", "state"), [("linger", "cancelled"), ("fail", "dead")])
+async def test_a_job_that_is_told_to_stop_while_its_last_words_are_written_ends_as_it_would(
+    tmp_path: Path, act: str, state: str
+):
+    async def linger(ctx: Any, _args: Any) -> None:
+        await ctx.emit([b"data: x\n\n"])
+        await asyncio.sleep(60)
+
+    async def fail(ctx: Any, _args: Any) -> None:
+        await ctx.emit([b"data: x\n\n"])
+        raise RuntimeError("a bug")
+
+    with acting(linger=linger, fail=fail):
+        async with working(tmp_path) as site:
+            ledger, worker = site.services.ledger, site.worker
+            whole = ledger.jobs
+            ledger.jobs = slow = _Slow(whole)
+            (job_id,) = await submit(site.services, act, attempts_max=1)
+            await until(lambda: slow.asked > 0, "it speaks")
+            for _ in range(3):  # as the heart does, and a drain
+                worker.cancel(job_id)
+                for _ in range(5):
+                    await asyncio.sleep(0)
+            slow.gate.set()
+            await until(lambda: job_id not in worker.running, "it has ended")
+            ledger.jobs = whole
+            assert (await whole.get(job_id, None)).job.state == state

@@ -99,9 +99,16 @@ class Crew:
             if not failed and not self._returns:
                 self.fenced = True
                 break
-            await asyncio.sleep(AGAIN_S)
-            worker = self.worker = hire()
+            successor = await self._successor(hire)
+            if successor is None:
+                break
+            worker = self.worker = successor
         self.ended.set()
+
+    async def _successor(self, hire: Callable[[], Worker]) -> Worker | None:
+        """Another worker, after a pause; None where the crew ends meanwhile: nobody would tell it."""
+        await asyncio.sleep(AGAIN_S)
+        return None if self._draining else hire()
 
     @property
     def running(self) -> dict[str, int]:

@@ -56,12 +56,16 @@ class Quarantine:
     async def close(self, patience_s: float) -> None:
         """The child has given back what it did not finish, and ended; or goes on without us."""
         self._closed = True
-        if self._child is not None:
-            with suppress(ProcessLookupError):
-                self._child.send_signal(signal.SIGTERM)
+        self._tell()
         if (watching := self._watching) is not None:
             await asyncio.wait((watching,), timeout=patience_s)
             watching.cancel()
+
+    def _tell(self) -> None:
+        """The child, if there is one, is to give back what it has and to end."""
+        if self._child is not None:
+            with suppress(ProcessLookupError):
+                self._child.send_signal(signal.SIGTERM)
 
     async def _run(self) -> None:
         try:
@@ -69,6 +73,8 @@ class Quarantine:
             self._child = await children.start(
                 *self._command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
             )
+            if self._closed:  # in the meantime, when there was nobody to tell
+                self._tell()
             code = await self._child.wait()
             log = structlog.get_logger()
             if code and not self._closed:

@@ -69,7 +69,7 @@ class Run(Struct, eq=False):
     started_s: float  # monotonic
     # Why its task is cancelled: "cancel", "drain" or "fenced"; "" while it is not.
     why: str = ""
-    settling: bool = False  # its outcome is known and on its way to the ledger
+    settling: bool = False  # it has ended, and its outcome is on its way to the ledger
     progress: Progress | None = None  # the last that it told
     begun: bool = False  # its task has
     rescued: bool = False  # its end failed by a fault of ours, and a plain one is tried
@@ -141,6 +141,7 @@ def _await_key(context: Context) -> None:
 
 async def _say_last_words(one: Run, context: Context) -> None:
     """What the job said before it failed stands in its log, if that can be."""
+    one.settling = True  # told to stop once more, it would end here and nobody would hear of it
     if one.why != "fenced":
         with suppress(Lost, GatemillError):
             await context.flush()

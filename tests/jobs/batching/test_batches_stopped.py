@@ -121,7 +121,8 @@ async def test_waiting_for_a_limit_ends_with_the_window(site):
 
 
 async def test_a_worker_that_leaves_loses_no_answer(tmp_path, config, fake):
-    lines = [line(f"id-{number}", model="slow") for number in range(24)]
+    config = config.replace("part_lines = 4", "part_lines = 10")
+    lines = [line(f"id-{number}", model="slow") for number in range(60)]
     async with working(tmp_path, config) as site:
         services = site.services
         key = await key_of(services)
@@ -134,11 +135,11 @@ async def test_a_worker_that_leaves_loses_no_answer(tmp_path, config, fake):
         batch = await ended(services, batch)
         output, errors = await files_of(services, batch)
         await again.drain(0.0)
-    assert (batch.status, batch.completed, errors) == ("completed", 24, [])
-    assert ids(output) == [f"id-{number}" for number in range(24)]
+    assert (batch.status, batch.completed, errors) == ("completed", 60, [])
+    assert ids(output) == [f"id-{number}" for number in range(60)]
     # What was answered is not asked again; what was in flight is: 3 in each of 6 parts at most.
-    assert len(fake.journal) - 24 <= 18
-    assert asked < 24
+    assert len(fake.journal) - 60 <= 18
+    assert asked < 60
 
 
 async def test_a_part_that_begins_anew_asks_only_what_is_not_known(tmp_path, config, fake):
