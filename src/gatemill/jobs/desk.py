@@ -252,13 +252,20 @@ class Desk:
     ) -> Job:
         """A dead letter is queued again, with other arguments if there are any.
 
-        Raises NotFound, Conflict when it is not dead any more, and what `accept` says of arguments.
+        Raises NotFound, Conflict when it is not dead any more, InvalidValue for arguments of a job on
+        another key's account, and what `accept` says of them.
         """
         job, _ = await self._jobs.look(job_id, _owner(key))
         if args is not None:
             if self._arguments.is_hidden(job.kind):
                 raise InvalidValue(
                     f"`args`: those of {job.kind} cannot be changed. Leave them out.", param="args"
+                )
+            # It runs with the scopes, the models and the money of its own key.
+            if job.key_id != key.id and not key.admin:
+                raise InvalidValue(
+                    "`args`: this job is on another key's account. Leave them out, or hand in a job.",
+                    param="args",
                 )
             args = await self._arguments.check(job.kind, args, key)
         if not await self._jobs.replay(job_id, _owner(key), args=args, priority=priority):

@@ -49,6 +49,24 @@ async def test_a_replay_may_have_other_arguments_and_another_priority(ask):
     assert (await ask.good("GET", PATH))["data"] == []
 
 
+async def test_only_an_admin_puts_words_into_a_job_on_another_keys_account(ask, keys):
+    own = {"name": "cut", "team_id": "core", "scopes": ["jobs"]}
+    cut = (await ask.good("POST", "/api/v1/keys", own))["secret"]
+    refused = {"model": "up/fake+status=400", "messages": [{"role": "user", "content": "hi"}]}
+    said = {"kind": "chat.completion", "args": refused}
+    made = await ask("POST", JOBS, said, keys.ada)
+    job = made.json["id"]
+    assert (await ended(ask, job, cut))["state"] == "dead"
+    other = {"args": {**refused, "model": "echo"}}
+    for key in (cut, keys.bob):
+        told = await ask("POST", f"{PATH}/{job}/replay", other, key)
+        assert (told.status, told.json["error"]["param"]) == (400, "args")
+    await ask.good("POST", f"{PATH}/{job}/replay", None, cut)  # as it was
+    assert (await ended(ask, job, cut))["state"] == "dead"
+    await ask.good("POST", f"{PATH}/{job}/replay", other)
+    assert (await ended(ask, job))["state"] == "succeeded"
+
+
 @pytest.mark.parametrize(
     ("said", "status", "param"),
     [
