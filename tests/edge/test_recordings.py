@@ -6,6 +6,7 @@ import pytest
 
 from api import api
 from house_for_tests import opened
+from line import line
 
 PATH = "/v1/recordings"
 CONFIG = """
@@ -49,6 +50,16 @@ async def test_a_request_that_says_no_is_not_kept(asking):
     body = {"model": "echo", "messages": turn}
     await asking("POST", "/v1/chat/completions", body, x_gatemill_record="No")
     assert (await asking.good("GET", PATH))["data"] == []
+
+
+async def test_a_socket_that_says_no_is_not_kept(tmp_path):
+    async with opened(tmp_path, CONFIG) as gate, api(gate) as asking:
+        for wish, kept in (("no", 0), ("yes", 1)):
+            headers = {"authorization": f"Bearer {gate.key}", "x-gatemill-record": wish}
+            async with line(gate, additional_headers=headers) as ours:
+                await ours.ask()
+                assert (await ours.answer())[-1]["type"] == "done"
+            assert len((await asking.good("GET", PATH))["data"]) == kept
 
 
 async def test_they_are_paged_and_deleted(asking):

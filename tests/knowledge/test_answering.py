@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -65,6 +66,17 @@ async def test_an_answer_cites_what_it_was_given():
     spent = one._asking.spent
     assert (spent.input_tokens, spent.output_tokens, spent.calls) == (7, 3, 1)
     assert spent.cost_microusd == 7 * 1 + 3 * 2
+
+
+async def test_a_question_that_says_no_is_not_recorded():
+    taken = []
+    stage = Stage(route(target(completion("Rain."), completion("Rain."))))
+    recorder = SimpleNamespace(take=lambda call, _reply, _error: taken.append(call.id))
+    gateway = msgspec.structs.replace(stage.gateway, recorder=recorder)
+    for number, is_recorded in enumerate((False, True)):
+        caller = Caller(secret=SECRET, started_s=0.0, is_recorded=is_recorded)
+        await Answering(Asking(gateway, caller, f"req_{number}"), ASKED, FOUND).whole()
+    assert taken == ["req_1-answer"]
 
 
 async def test_an_unknown_price_is_an_unknown_cost():

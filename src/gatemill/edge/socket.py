@@ -52,7 +52,9 @@ async def chat(shown: Shown, socket: WebSocket) -> None:
         return
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-    session = Session(door, socket, access.secret_of(socket.scope))
+    wish = socket.headers.get("x-gatemill-record", "").strip().lower()
+    secret = access.secret_of(socket.scope)
+    session = Session(door, socket, secret, is_recorded=wish != "no")
     door.sessions.add(session)
     try:
         async with asyncio.timeout(LIFETIME_S_MAX):
@@ -88,10 +90,11 @@ async def _deny(gateway: Gateway, socket: WebSocket, error: GatemillError) -> No
 class Session:
     """The state of one open WebSocket."""
 
-    def __init__(self, door: Door, socket: WebSocket, secret: bytes) -> None:
+    def __init__(self, door: Door, socket: WebSocket, secret: bytes, *, is_recorded: bool) -> None:
         self._door = door
         self._socket = socket
         self._secret = secret
+        self._is_recorded = is_recorded
         self._work: asyncio.Task[None] | None = None  # the answer under way
         self._drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if door.draining:
@@ -172,7 +175,7 @@ class Session:
     async def _answer(self, body: bytes) -> None:
         gateway = self._door.gateway
         request_id = gateway.new_id(gateway.clock.unix_s())
-        caller = Caller(secret=self._secret, started_s=gateway.now())
+        caller = Caller(self._secret, gateway.now(), is_recorded=self._is_recorded)
         try:
             reply = await faults.shielded(
                 answer(gateway, "chat", body, caller, request_id), request_id

@@ -106,6 +106,7 @@ class Asking:
             user=said.user,
             conversation=said.conversation,
             cache_control=said.cache_control,
+            is_recorded=said.is_recorded,
         )
         try:
             return await answer(self._gateway, operation, body, caller, f"{self.request_id}-{step}")
