@@ -144,3 +144,5 @@ def test_what_needs_a_restart_exists_and_stays_as_it_was(tmp_path, option):
 
 def test_values_are_shown_without_passwords():
     assert shown(("redis://u:hush@h:1/0", None, 1.5, True)) == ["redis://…@h:1/0", None, 1.5, True]
+    said = "postgresql:///db?host=/run&password=hush&sslpassword=hush&user=u"
+    assert shown(said) == "postgresql:///db?host=/run&password=…&sslpassword=…&user=u"

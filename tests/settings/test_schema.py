@@ -21,6 +21,7 @@ def test_paths_lead_to_types_and_nowhere_else() -> None:
     [
         (("providers", "x", "api_key"), True, True, False),
         (("providers", "x", "headers", "h"), True, True, False),
+        (("registry", "mlflow_token"), True, True, False),
         (("providers", "x", "base_url"), False, True, False),
         (("providers", "x", "timeout"), False, False, True),
         (("server", "log"), False, True, False),

@@ -20,7 +20,7 @@ def test_a_secret_shows_four_characters_when_it_has_many_more(text: str, shown: 
 def test_every_secret_of_a_configuration_is_found(tmp_path):
     text = """
 [stores]
-database = "postgresql://ada:pa%40ss@db/x"
+database = "postgresql://ada:pa%40ss@db/x?sslmode=require&password=in%20query"
 counters = "redis://:first-pass@127.0.0.1:1/0"
 [alerts]
 webhook = "https://example.com/hook"
@@ -34,5 +34,6 @@ headers = { x-tenant = "tenant-secret" }
     found = set(secrets_in(loaded(tmp_path, text).settings))
     assert found == {
         *("pa%40ss", "pa@ss", "first-pass", "whsec_c2VjcmV0LXNlY3JldA=="),
+        *("in%20query", "in query"),
         *("sk-one-000000", "sk-two-000000", "tenant-secret"),
     }

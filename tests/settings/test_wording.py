@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -64,3 +65,12 @@ def test_any_value_anywhere_is_taken_or_explained(
     else:
         shown: Any = result.settings.model_dump(mode="json")
         assert msgspec.json.encode(shown)
+
+
+def test_an_address_that_cannot_be_taken_is_quoted_without_its_password(tmp_path: Path) -> None:
+    file = tmp_path / "gatemill.toml"
+    file.write_text('[stores]\ncounters = "redas://u:hush@[h/0?password=hush&x=1"\n')
+    with pytest.raises(ConfigErrors) as refused:
+        load(file, {}, {}, lister=None)
+    (error,) = refused.value.errors
+    assert str(error).endswith('found "redas://…@[h/0?password=…&x=1"')

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import BaseModel
 
 from gatemill.settings.errors import Path, path_text
 from gatemill.settings.model import Settings, Target
-from gatemill.settings.secret import Secret
+from gatemill.settings.secret import Secret, without_passwords
 
 # The listener, the folder, the stores and the processes are made once, at the start.
 NEEDS_RESTART: Mapping[str, tuple[str, ...]] = {
@@ -70,12 +69,11 @@ def shown(value: Any) -> Any:
     """A value for people: secrets and passwords masked, exact decimals as text."""
     if isinstance(value, Secret):
         return str(value)
-    if isinstance(value, str) and "@" in value and urlsplit(value).password:
-        parts = urlsplit(value)
-        return parts._replace(netloc=f"…@{parts.netloc.rpartition('@')[2]}").geturl()
+    if isinstance(value, str):
+        return without_passwords(value)
     if isinstance(value, (tuple, dict)):
         return [shown(item) for item in value]
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+    return value if isinstance(value, (bool, int, float, type(None))) else str(value)
 
 
 def _changed(old: Any, new: Any, path: Path) -> Iterator[str]:

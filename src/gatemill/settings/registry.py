@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
+from gatemill.settings.secret import Secret
 from gatemill.settings.section import Seconds, Section, Url
 
 
@@ -14,9 +15,7 @@ class Registry(Section):
         None,
         description="An MLflow server whose models can be versions here: `mlflow:NAME@ALIAS`.",
     )
-    mlflow_token: SecretStr | None = Field(
-        None, description="What is sent to it as a bearer token."
-    )
+    mlflow_token: Secret | None = Field(None, description="What is sent to it as a bearer token.")
     mlflow_poll_s: Seconds = Field(
         60.0, description="Seconds between two looks whether one of its aliases has moved."
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from pydantic import BaseModel, SecretStr
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 4
 _LENGTH_MIN = 12  # of a shorter one, four characters would be too much to show
+_BEFORE_HOST = re.compile(r"(?<=://)[^/?#]*:[^/?#]+@")
+_IN_QUERY = re.compile(r"(?<=[?&])((?:ssl)?password=)([^&#]+)")  # as Postgres' drivers take it
 
 
 def masked(value: str) -> str:
@@ -20,6 +23,11 @@ def masked(value: str) -> str:
     if not value:
         return ""
     return f"…{value[-_SHOWN:]}" if len(value) >= _LENGTH_MIN else "…"
+
+
+def without_passwords(text: str) -> str:
+    """The same; of a URL, without the passwords before its host and in its query."""
+    return _IN_QUERY.sub(r"\1…", _BEFORE_HOST.sub("…@", text))
 
 
 class Secret(SecretStr):
@@ -48,6 +56,9 @@ def secrets_in(value: object) -> Iterator[str]:
 
 def _passwords(text: str) -> Iterator[str]:
     """As it is written, and without its percent signs."""
+    for _, value in _IN_QUERY.findall(text):
+        yield value
+        yield unquote_plus(value)
     address = text.partition("://")[2]
     credentials, at, _ = address.partition("/")[0].rpartition("@")
     password = credentials.partition(":")[2] if at else ""

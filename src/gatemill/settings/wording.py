@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gatemill.settings.errors import Path, meant
 from gatemill.settings.schema import is_secret, keys_at, type_at
+from gatemill.settings.secret import without_passwords
 from gatemill.settings.vendors import vendors
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _found(value: Any, path: Path) -> str:
     if isinstance(value, bool):
         text = str(value).lower()
     elif isinstance(value, str):
-        text = f'"{value}"'
+        text = f'"{without_passwords(value)}"'
     elif isinstance(value, dict):
         text = "a table"
     elif isinstance(value, (list, tuple)):
