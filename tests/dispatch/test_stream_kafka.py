@@ -11,7 +11,7 @@ import secrets
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from gatemill.dispatch import stream
+from gatemill.dispatch import stream, stream_kafka
 from gatemill.dispatch.stream import Away
 
 BROKER = os.environ.get("GATEMILL_TEST_KAFKA", "")
@@ -28,6 +28,38 @@ async def test_a_broker_that_is_away_is_said_to_be():
     ):
         with pytest.raises(Away):
             await opened
+
+
+@pytest.mark.parametrize("end", ["AIOKafkaProducer", "AIOKafkaConsumer"])
+async def test_a_start_that_is_called_off_leaves_no_client(monkeypatch, end):
+    hangs, stopped = asyncio.Event(), []
+
+    class Client:
+        name = "AIOKafkaProducer"
+
+        def __init__(self, *_topics, **_options):
+            pass
+
+        async def start(self):
+            if self.name == end:
+                hangs.set()
+                await asyncio.Event().wait()
+
+        async def stop(self):
+            stopped.append(self.name)
+
+    class Consumer(Client):
+        name = "AIOKafkaConsumer"
+
+    monkeypatch.setattr(stream_kafka, "AIOKafkaProducer", Client)
+    monkeypatch.setattr(stream_kafka, "AIOKafkaConsumer", Consumer)
+    task = asyncio.ensure_future(stream.source("kafka://127.0.0.1:1/t", "g"))
+    await hangs.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert end in stopped
+    assert "AIOKafkaProducer" in stopped
 
 
 async def sent(topic: str, *bodies: bytes) -> None:

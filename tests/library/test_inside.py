@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import uvloop
 
 import gatemill
+from gatemill import house
 from gatemill.core.errors import (
     BudgetSpent,
     GatemillError,
@@ -364,3 +366,27 @@ def open_files() -> list[str]:
         except FileNotFoundError:  # the one that listed them
             continue
     return sorted(found)
+
+
+async def test_an_opening_that_is_called_off_closes_what_it_had_opened(tmp_path, monkeypatch):
+    begun, goes_on, closed = threading.Event(), threading.Event(), []
+
+    class Opened:
+        async def close(self) -> None:
+            closed.append(self)
+
+    def opened(*_):
+        begun.set()
+        goes_on.wait()
+        return Opened()
+
+    monkeypatch.setattr(house, "open_ledger", opened)
+    opening = gatemill.open(environ={}, server__data_dir=str(tmp_path)).__aenter__()
+    task = asyncio.ensure_future(opening)
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    await asyncio.sleep(0)
+    goes_on.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert len(closed) == 1

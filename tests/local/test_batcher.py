@@ -194,3 +194,15 @@ async def test_closing_fails_what_no_thread_has_taken(stage_of) -> None:
         await second
     stage.go_on()
     assert await first == ["FIRST"]
+
+
+async def test_whoever_comes_after_the_close_does_not_wait_for_ever(stage_of) -> None:
+    stage = stage_of()
+    stage.batcher.close()
+    stage.threads.shutdown()  # as the shelf does, when it has unloaded its models
+    late = stage.ask("late")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert late.done()
+    with pytest.raises(InternalError):
+        await late

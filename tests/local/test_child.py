@@ -197,3 +197,59 @@ async def test_a_system_without_room_for_a_process_fails_loading(tmp_path, monke
     place = Place(tmp_path / "runners", spec())
     assert place.take()
     place.release()
+
+
+class Stubborn:
+    """A process that ends when it is told to for the second time."""
+
+    pid = 0
+    is_running = True
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+
+    async def stop(self):
+        if self.told.is_set():
+            self.is_running = False
+            return
+        self.told.set()
+        await asyncio.Event().wait()
+
+    async def last_words(self):
+        return ""
+
+
+async def test_loading_that_is_called_off_while_its_child_ends_waits_for_that(
+    tmp_path, monkeypatch
+):
+    stubborn = Stubborn()
+
+    async def started(_command):
+        return stubborn
+
+    monkeypatch.setattr(process, "start", started)
+    loading = command.load(spec(start_timeout_s=0.01), tools(tmp_path))
+    task = asyncio.ensure_future(loading)
+    await stubborn.told.wait()  # it was not ready in time
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert not stubborn.is_running
+
+
+async def test_a_start_that_is_called_off_leaves_nothing_of_the_place_to_listen(
+    tmp_path, monkeypatch
+):
+    begun, ended = asyncio.Event(), []
+
+    async def started(_command):
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(process, "start", started)
+    monkeypatch.setattr(command.Template, "ended", lambda _plan, address: ended.append(address))
+    task = asyncio.ensure_future(command.load(spec(), tools(tmp_path)))
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert len(ended) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from children import tools
 from gatemill.core.errors import ExtraNotInstalled, ModelLoadFailed
 from gatemill.core.model import ModelSpec
+from gatemill.local import child
+from gatemill.local.child import free_port
 from gatemill.local.options import Options
 from gatemill.local.probing import Address
 from gatemill.local.runtimes import command, torch
@@ -110,3 +113,14 @@ def test_options_are_read():
     assert options.truth("truth", default=True) is False
     assert options.texts("texts") == ("a", "b")
     assert options.whole("none", 7) == 7
+
+
+def test_a_child_listens_where_no_connection_begins():
+    assert {free_port() in range(20_000, 30_000) for _ in range(50)} == {True}
+
+
+def test_a_port_that_somebody_listens_on_is_not_free(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(child, "_PORTS", [port] * child._TRIES)
+        assert free_port() not in (port, 0)

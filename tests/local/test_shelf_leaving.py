@@ -177,3 +177,34 @@ async def test_closing_at_once_leaves_nothing_that_was_to_be_preloaded(play, clo
     with pytest.raises(ModelLoadFailed):
         await ask(shelf)
     assert play.made == []
+
+
+async def test_closing_ends_what_is_leaving_and_loads_still(play, clock) -> None:
+    shelf = Shelf(clock, Serving())
+    shelf.configure({"m": spec()})
+    play.loading.clear()
+    first = asyncio.ensure_future(ask(shelf))
+    await until(lambda: state(shelf) == "loading")
+    shelf.configure({})  # a reload has taken it away
+    closing = asyncio.ensure_future(shelf.close())
+    await settle()
+    closed = closing.done()
+    play.loading.set()  # or nothing would ever end here
+    await closing
+    with pytest.raises(InternalError):
+        await first
+    assert closed
+
+
+async def test_closing_does_not_wait_for_the_callers_of_what_is_leaving(play, clock) -> None:
+    shelf = Shelf(clock, Serving())
+    shelf.configure({"m": spec()})
+    source = await shelf.open(asking(), Timeouts(), 1e9)  # whose caller does not read
+    shelf.configure({})
+    closing = asyncio.ensure_future(shelf.close())
+    await settle()
+    closed = closing.done()
+    source.abort()
+    await closing
+    assert closed
+    assert play.closed == ["m"]

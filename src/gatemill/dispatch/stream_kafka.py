@@ -120,11 +120,13 @@ async def _producer(place: Place, topic: str) -> KafkaTarget:
 
 
 async def _started(client: Any) -> None:
-    try:
-        await client.start()
-    except KafkaError as error:
-        await client.stop()
-        raise Away(type(error).__name__) from error
+    async with AsyncExitStack() as unless_started:
+        unless_started.push_async_callback(client.stop)
+        try:
+            await client.start()
+        except KafkaError as error:
+            raise Away(type(error).__name__) from error
+        unless_started.pop_all()
 
 
 def _access(place: Place) -> dict[str, Any]:

@@ -143,8 +143,10 @@ async def _flow(door: Door, send: Send, answer: Answer, gone: asyncio.Future[Non
         more = True
         while more:
             news = asyncio.ensure_future(buffer.wait())
-            await asyncio.wait((news, gone), timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
-            news.cancel()
+            try:
+                await asyncio.wait((news, gone), timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
+            finally:
+                news.cancel()
             if gone.done():
                 return
             data = buffer.take()

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 
     from gatemill.core.call import Reply
+    from gatemill.core.clock import Clock
     from gatemill.gateway.parts import Gateway
+    from gatemill.ledger.ledger import Ledger
     from gatemill.library.answer import Answer
+    from gatemill.settings import Settings
 
 KEY = Key(id="library", name="in-process library")
 _SECRET = b"in-process"
@@ -179,7 +182,7 @@ async def open_house(
     path = None if config is None else Path(config)
     loaded = await asyncio.to_thread(load, path, variables, flags, lister=None)
     clock = SystemClock()
-    ledger = await asyncio.to_thread(house.open_ledger, loaded.settings, clock)
+    ledger = await _ledger_of(loaded.settings, clock)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     writer = LineWriter(nowhere)  # the program's output is its own
     home: house.House | None = None
@@ -193,6 +196,18 @@ async def open_house(
         await (ledger if home is None else home).close()
         writer.close()
         os.close(nowhere)
+
+
+async def _ledger_of(settings: Settings, clock: Clock) -> Ledger:
+    """The ledger, opened in a thread, which cannot be called off: then it is closed again."""
+    opening = asyncio.ensure_future(asyncio.to_thread(house.open_ledger, settings, clock))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            await opening.result().close()
+        raise
 
 
 @asynccontextmanager

@@ -69,6 +69,7 @@ class Batcher(Generic[In, Out]):
         self._queue: deque[_Waiting[In, Out]] = deque()  # the oldest first
         self._working = 0  # tasks of _work, at most batching.workers
         self._computing = 0  # of these, how many have a batch
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -77,6 +78,8 @@ class Batcher(Generic[In, Out]):
 
     async def run(self, inputs: Sequence[In], lengths: Sequence[int]) -> list[Out]:
         """An output for each input. Raises Overloaded, and whatever computing raised."""
+        if self._closed:  # its caller was still at work on the text
+            raise InternalError(_LEAVING)
         waiting = len(self._queue)
         if waiting and waiting + len(inputs) > self._batching.waiting_max:
             raise Overloaded(
@@ -94,7 +97,8 @@ class Batcher(Generic[In, Out]):
         return await asyncio.gather(*(one.output for one in each))
 
     def close(self) -> None:
-        """Nobody waits any more: what no thread has taken fails."""
+        """Nobody waits any more: what no thread has taken fails, and whoever comes later."""
+        self._closed = True
         while self._queue:
             one = self._queue.popleft()
             if not one.output.done():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from gatemill.local.sharing import Place
 
 CONNECTIONS_MAX = 256
+_PORTS = range(20_000, 30_000)  # no system gives these to connections
+_TRIES = 20
 _LOOK_S = 0.05  # between two looks at a child that starts
 BACKOFF_S = 0.2
 BACKOFF_MAX_S = 30.0
@@ -94,6 +97,7 @@ class Child:
         try:
             await self._bring_up()
         except (GatemillError, asyncio.CancelledError):
+            await self._down()  # it may have been called off while it did that
             self._place.release()
             raise
         self._task = spawn(self._keep(), f"child {self._facts.name}")
@@ -230,11 +234,12 @@ class Child:
                 return False
             return await self._up(address)
         address = self._plan.address()
+        child: Process | None = None
         try:
             child = await process.start(self._plan.command(address))
-        except ModelLoadFailed:
-            self._plan.ended(address)
-            raise
+        finally:
+            if child is None:
+                self._plan.ended(address)
         self._process, self._address, self.pid = child, address, child.pid
         while await probing.get(address, self._facts.health) is None:
             if not child.is_running:
@@ -272,23 +277,33 @@ class Child:
         return 0 if self.pid is None else process.resident_bytes(self.pid)
 
     async def _down(self) -> None:
-        """There is no way to a child, and ours has ended. Requests on their way hear of it."""
+        """There is no way to a child, and ours has ended. Requests on their way hear of it.
+
+        Where this is called off, the next call goes on with it.
+        """
         pool, self._pool = self._pool, None
-        child, self._process, self.pid = self._process, None, None
-        if child is not None:
-            await child.stop()
-            self._plan.ended(self._address)
         if pool is not None:
             await pool.close()
+        if self._process is not None:
+            await self._process.stop()
+            self._process = self.pid = None
+            self._plan.ended(self._address)
         self._change.set()
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on at this moment."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """A port of the loopback address that nobody listens on at this moment.
+
+    One that the system names may be that of a connection before the child listens on it; so it is
+    named only where nothing else is free.
+    """
+    for port in (*random.SystemRandom().sample(_PORTS, _TRIES), 0):
+        with socket.socket() as found, suppress(OSError):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(("127.0.0.1", port))
+            name: int = found.getsockname()[1]
+            return name
+    raise ModelLoadFailed("The system has no port that is free.")
 
 
 def _ended(code: int, words: str) -> str:

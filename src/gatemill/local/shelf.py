@@ -180,8 +180,9 @@ class Shelf:
         self._is_closing = True
         if self._tidier is not None:
             self._tidier.cancel()
-        for slot in list(self._slots.values()):
+        for slot in self._all():
             slot.stop()
+        for slot in list(self._slots.values()):
             self._let_go(slot)
         tasks = [*self._tasks, *([] if self._tidier is None else [self._tidier])]
         if tasks:

@@ -131,3 +131,39 @@ async def test_a_store_connects_when_it_is_first_used_and_misses_until_then():
 def test_an_address_that_is_none_is_refused_at_the_start():
     with pytest.raises(StartRefused):
         answers("http://127.0.0.1")
+
+
+class Slow:
+    """A connection whose replies wait for `gate`."""
+
+    away = 0
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.written = []
+
+    async def open(self):
+        return True
+
+    async def call(self, _command, name, *_words):
+        await self.gate.wait()
+        self.written.append(name)
+
+    async def close(self):
+        pass
+
+
+async def test_whoever_waits_no_longer_for_what_is_written_stops_nothing():
+    slow = Slow()
+    store = RedisAnswers(slow, "t:")
+    store.put(b"1", b"v", 100)
+    store.put(b"2", b"v", 100)
+    waiting = asyncio.ensure_future(store.written())
+    for _ in range(3):  # the first of them is on its way
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    slow.gate.set()
+    store.put(b"3", b"v", 100)
+    await store.close()
+    assert slow.written == [b"t:31", b"t:32", b"t:33"]

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from gatemill.core.redis_address import address
 from gatemill.kv.redis import wire
-from gatemill.kv.redis.connection import Connection, script
+from gatemill.kv.redis.connection import DEADLINE_S, Connection, script
 from gatemill.kv.redis.wire import Away
 
 OK, PONG = b"+OK\r\n", b"+PONG\r\n"
@@ -50,11 +50,11 @@ def _polite(words):
 
 
 @asynccontextmanager
-async def _scripted(answer=_polite, url="redis://127.0.0.1:{port}"):
+async def _scripted(answer=_polite, url="redis://127.0.0.1:{port}", deadline_s=DEADLINE_S):
     scripted = Scripted(answer)
     server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    connection = Connection(address(url.format(port=port)))
+    connection = Connection(address(url.format(port=port)), deadline_s=deadline_s)
     try:
         yield connection, scripted
     finally:
@@ -172,6 +172,29 @@ async def test_nobody_waits_for_ever_behind_others(monkeypatch):
         done = await asyncio.gather(*calls, return_exceptions=True)
         assert isinstance(done[-1], Away)
         await dripping
+
+
+async def test_a_longer_patience_is_kept_behind_others_too(monkeypatch):
+    monkeypatch.setattr(wire, "QUEUED_S_MAX", 0.0)
+    monkeypatch.setattr(wire, "_SECOND_LOOK_S", 0.0)
+    asked = asyncio.Event()
+
+    def answer(words):
+        if words[0] != b"GET":
+            return _polite(words)
+        asked.set()
+        return None
+
+    async with _scripted(answer, deadline_s=60.0) as (connection, scripted):
+        await connection.open()
+        call = asyncio.ensure_future(connection.call("GET", "a"))
+        await asked.wait()
+        connection._wire._look()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        scripted.writers[0].write(b":1\r\n")
+        assert await call == 1
+        assert connection.timeouts == 0
 
 
 async def test_a_closed_connection_tells_everybody_at_once_and_is_made_anew():

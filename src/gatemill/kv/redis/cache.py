@@ -67,7 +67,7 @@ class RedisAnswers:
     async def written(self) -> None:
         """Nothing is pending any more."""
         if self._writer is not None:
-            await self._writer
+            await asyncio.wait([self._writer])  # it is not ours to cancel
 
     async def forget(self) -> int:
         """The number of values that are gone: all there were, unless Redis went away meanwhile."""
@@ -102,15 +102,17 @@ class RedisAnswers:
 
     async def _write(self) -> None:
         # One at a time: the deadline of each then counts for one answer only.
-        while self._pending:
-            name, value, keep_ms = self._pending.popleft()
-            try:
-                await self._connection.call("SET", name, value, "PX", keep_ms)
-            except Away:
-                self.failures += 1
-            finally:
-                self._pending_bytes -= len(value)
-        self._writer = None
+        try:
+            while self._pending:
+                name, value, keep_ms = self._pending.popleft()
+                try:
+                    await self._connection.call("SET", name, value, "PX", keep_ms)
+                except Away:
+                    self.failures += 1
+                finally:
+                    self._pending_bytes -= len(value)
+        finally:
+            self._writer = None
 
     def _name(self, key: bytes) -> bytes:
         return self._prefix + key.hex().encode()
