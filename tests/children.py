@@ -29,6 +29,7 @@ asyncio.run(serve_forever("127.0.0.1", int(sys.argv[1]), lambda _: None))
 """
 FAKE = (sys.executable, "-c", _SERVE, "{port}")
 PATIENCE_S = 60.0
+_THREADS = 16  # field 20 of /proc/<pid>/stat, counted after the state
 
 
 def spec(name: str = "fake", command: tuple[str, ...] = FAKE, **options: Any) -> ModelSpec:
@@ -76,9 +77,11 @@ def kill(pid: int | None) -> None:
 def lives(pid: int) -> bool:
     """The process is there, and more than a name in the table."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state, *more = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):  # the latter when it ends in between
         return False
+    # While one of its threads is still to die, so are its sockets: they take connections.
+    return state != "Z" or int(more[_THREADS]) > 1
 
 
 def arguments_of_all() -> bytes:

@@ -52,5 +52,6 @@ async def line(gate, key: str | None = "", **options):
     secret = gate.key if key == "" else key
     headers = {"authorization": f"Bearer {secret}"} if secret else {}
     url = f"ws://127.0.0.1:{gate.port}/v1/chat/stream"
-    async with connect(url, **{"additional_headers": headers, "proxy": None, **options}) as socket:
+    usual = {"additional_headers": headers, "proxy": None, "open_timeout": 60}
+    async with connect(url, **(usual | options)) as socket:
         yield Line(socket)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
+import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -13,10 +15,11 @@ from msgspec import Struct
 from gatemill.wire import sse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from house_for_tests import Opened
 
+Answered = TypeVar("Answered")
 PATIENCE_S = 60.0
 CHAT = "/v1/chat/completions"
 
@@ -187,3 +190,20 @@ async def ask(gate: Opened, data: bytes) -> Answer:
 async def chat(gate: Opened, model: str = "echo", content: str = "Hello", **fields: Any) -> Answer:
     """The answer to a chat request."""
     return await ask(gate, post(gate, body(model, content, **fields)))
+
+
+async def quickest(
+    asks: Callable[[], Awaitable[Answered]], enough_s: float
+) -> tuple[float, Answered]:
+    """The least processing time of some equal requests, in seconds, and the last answer.
+
+    None follows one that was quick enough. What we do takes long every time, a machine that stands still once.
+    """
+    took_s = math.inf
+    for _ in range(5):
+        began_s = time.process_time()
+        answer = await asks()
+        took_s = min(took_s, time.process_time() - began_s)
+        if took_s < enough_s:
+            break
+    return took_s, answer

@@ -16,8 +16,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import needs
 import postgres_service
@@ -69,12 +70,28 @@ def _leave() -> None:
             return
         _, folder, binaries = (_FOLDER / "url").read_text().splitlines()
         postgres_service.Server.left_in(Path(folder), Path(binaries)).remove()
-        shutil.rmtree(_FOLDER, ignore_errors=True)  # its lock too: nobody is left who would want it
+        shutil.rmtree(_FOLDER, ignore_errors=True)  # its lock too
 
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    _FOLDER.mkdir(exist_ok=True)
-    with (_FOLDER / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    while (lock := _locked()) is None:
+        pass  # whoever left last took the folder away meanwhile
+    with lock:
         yield
+
+
+def _locked() -> IO[str] | None:
+    """The lock, which is ours; None where it is that of a folder which is no more."""
+    path = _FOLDER / "lock"
+    with ExitStack() as stack:
+        try:
+            _FOLDER.mkdir(exist_ok=True)
+            lock = stack.enter_context(path.open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return None
+        except FileNotFoundError:
+            return None
+        stack.pop_all()
+        return lock

@@ -12,7 +12,6 @@ import functools
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import asyncpg
 import needs
 from gatemill.ledger import queries
 from gatemill.ledger.place import Place
+from quiet_ports import quiet_port
 
 HOST = "127.0.0.1"
 STANDARD = f"postgresql://postgres@{HOST}:5432"
@@ -143,9 +143,7 @@ class Server:
         # Whoever runs the tests may have no locale, in which only English letters have a small form.
         words = ("--locale=C.UTF-8", "--encoding=UTF8", "--no-sync")
         self._run("initdb", "-A", "trust", "-U", "postgres", *words, "-D", str(self._data))
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self._port = probe.getsockname()[1]
+        self._port = quiet_port()
         self.start()
 
     @classmethod

@@ -47,8 +47,9 @@ class Running(Struct):
         return int(self.url.rpartition(":")[2])
 
     def lines(self) -> list[dict[str, object]]:
-        """The log's JSON lines so far."""
-        return [json.loads(line) for line in self.log.read_bytes().splitlines() if line[:1] == b"{"]
+        """The log's JSON lines so far; the last one may be there in part, while it is written."""
+        whole = self.log.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in whole if line[:1] == b"{"]
 
 
 class _Ears(threading.Thread):

@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from running import serve
+from running import Running, serve
 
 
 def test_a_server_answers_has_a_key_and_ends_well(tmp_path):
@@ -31,6 +31,15 @@ def test_variables_win_over_the_file(tmp_path):
         urllib.request.urlopen(running.url + "/docs")
     assert refusal.value.code == 404
     refusal.value.close()
+
+
+def test_a_line_that_is_not_yet_written_to_its_end_is_left_for_later(tmp_path):
+    log = tmp_path / "server.log"
+    running = Running(url="", key="", process=None, data_dir=tmp_path, log=log)
+    log.write_bytes(b'banner\n{"event":"ready"}\n{"event":"re')
+    assert running.lines() == [{"event": "ready"}]
+    log.write_bytes(log.read_bytes() + b'quest"}\n')
+    assert [line["event"] for line in running.lines()] == ["ready", "request"]
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path):

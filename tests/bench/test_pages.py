@@ -6,10 +6,11 @@ import sqlite3
 
 import pytest
 
-from bench import pages, pages_fill
+from bench import machine, pages, pages_fill
 from gatemill.core.call import UsageRow
 from gatemill.ledger import queries, usage
 from gatemill.ledger.place import Place
+from quiet_ports import quiet_port
 
 ROWS = 900
 FIELDS = ", ".join(UsageRow.__struct_fields__)
@@ -41,7 +42,8 @@ def test_the_sums_of_rows_made_at_once_are_those_that_the_product_makes(folder, 
     made.close()
 
 
-def test_every_page_that_can_be_reached_is_there_with_its_twin(folder):
+def test_every_page_that_can_be_reached_is_there_with_its_twin(folder, monkeypatch):
+    monkeypatch.setattr(machine, "free_port", quiet_port)  # others have tests here, too
     seen = pages.measured(folder, 0)
     assert [one.path for one in seen if one.status != 200] == []
     paths = {one.path for one in seen}

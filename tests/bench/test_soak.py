@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from bench.failures import BenchStopped
-from bench.machine import free_port
 from bench.soak import Plan, render, soaked
 from bench.soak_inside import Inside
 from bench.soak_provider import Count
@@ -22,8 +21,9 @@ from bench.soak_verdict import Figures, Rest, accounts, broken
 from bench.soak_watch import Watched, slope
 from bench.soak_wire import Answer
 
-from bench import soak_mix, soak_verdict
+from bench import soak_mix, soak_stage, soak_verdict
 from heavy import say
+from quiet_ports import quiet_port
 
 # A whole one: GATEMILL_TEST_SOAK_MINUTES=60, see docs/guides/prove-it.md.
 WANTED = "GATEMILL_TEST_SOAK_MINUTES"
@@ -155,7 +155,7 @@ def test_a_gateway_that_has_ended_stops_the_run(tmp_path: Path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     watched = Watched(gone.pid, tmp_path, tmp_path / "inside.json")
-    stage = Stage(free_port(), "", "", watched, gone, tmp_path, tmp_path / "log")
+    stage = Stage(quiet_port(), "", "", watched, gone, tmp_path, tmp_path / "log")
     with pytest.raises(BenchStopped, match="the gateway has ended during the soak"):
         asyncio.run(soaked(stage, Plan(60.0, 1.0), say=False))
 
@@ -164,6 +164,7 @@ async def test_a_gateway_under_everything_at_once_fails_nobody_and_keeps_its_acc
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv(WANTED, raising=False)  # the gateway would take it for an option
+    monkeypatch.setattr(soak_stage, "free_port", quiet_port)  # others have tests here, too
     plan = Plan(MINUTES * 60, 60.0 if MINUTES < 1 else 200.0, idle_s=0.4 if MINUTES < 1 else 3.0)
     with opened(tmp_path, tuple(os.sched_getaffinity(0)), plan.idle_s) as stage:
         found = await soaked(stage, plan, say=MINUTES >= 1)

@@ -54,7 +54,9 @@ async def chromium() -> AsyncIterator[Browser]:
     if found is None:
         missing("no Chromium is installed")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox"], timeout=PATIENCE_MS
+        )
         yield browser
         await browser.close()
 

@@ -14,6 +14,7 @@ from house_for_tests import opened
 CALLS_MAX = 150  # of our own functions, for one warm chat; the aim of the design
 # Resilience is small pure files (breaker, budget, limit, latency), each read on its own.
 FILES_MAX = 36
+TIMES = 5
 LIMITS_CALLS_MAX = 30  # more, for a key with every kind of limit and two budgets
 _OURS = str(Path(gatemill.__file__).parent)
 _BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
@@ -71,14 +72,17 @@ _LIMITS = """
 
 
 async def _calls(tmp_path: Path, config: str) -> collections.Counter[tuple[str, str]]:
-    """Calls of our own functions for one warm chat, in the event loop's thread."""
+    """Calls of our own functions for one warm chat, in the event loop's thread.
+
+    The fewest of some: in between the loop may have done what it does once a second.
+    """
     upstream = await asyncio.start_server(_upstream, "127.0.0.1", 0)
     port = upstream.sockets[0].getsockname()[1]
-    counted: collections.Counter[tuple[str, str]] = collections.Counter()
+    found: list[collections.Counter[tuple[str, str]]] = []
 
     def count(frame, event, _):
         if event == "call" and frame.f_code.co_filename.startswith(_OURS):
-            counted[frame.f_code.co_filename, frame.f_code.co_qualname] += 1
+            found[-1][frame.f_code.co_filename, frame.f_code.co_qualname] += 1
 
     async with opened(tmp_path, config.format(port=port)) as house:
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
@@ -86,15 +90,17 @@ async def _calls(tmp_path: Path, config: str) -> collections.Counter[tuple[str, 
             assert (await _ask(reader, writer, house.key)).startswith(b"HTTP/1.1 200")
         # Only this thread: the ledger's and the log's threads do not delay a request.
         assert threading.current_thread() is threading.main_thread()
-        sys.setprofile(count)
-        answer = await _ask(reader, writer, house.key)
-        sys.setprofile(None)
+        for _ in range(TIMES):
+            found.append(collections.Counter())
+            sys.setprofile(count)
+            answer = await _ask(reader, writer, house.key)
+            sys.setprofile(None)
+            assert answer.startswith(b"HTTP/1.1 200")
         writer.close()
         await writer.wait_closed()
     upstream.close()
     await upstream.wait_closed()
-    assert answer.startswith(b"HTTP/1.1 200")
-    return counted
+    return min(found, key=collections.Counter.total)
 
 
 def _report(counted: collections.Counter[tuple[str, str]]) -> str:

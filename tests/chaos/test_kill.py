@@ -76,7 +76,7 @@ def _hammer(running: Running, answered: list[str], stop: threading.Event) -> Non
 def _ids_in_ledger(data_dir: Path) -> list[str]:
     # Opening recovers what the dead process left in its journal.
     asyncio.run(Ledger.open(data_dir, None, SystemClock()).close())
-    with sqlite3.connect(data_dir / "gatemill.db") as database:
+    with closing(sqlite3.connect(data_dir / "gatemill.db")) as database:
         return [row[0] for row in database.execute("SELECT request_id FROM usage")]
 
 

@@ -18,7 +18,7 @@ from gatemill.kv.redis.limits import Identity, RedisLimiter
 from gatemill.kv.redis.wire import QUEUED_S_MAX
 from house_for_tests import Opened, opened
 from peer import post
-from redis_limiter import made, ready
+from redis_limiter import PATIENT_S, made, ready
 from running import serve
 
 if TYPE_CHECKING:
@@ -62,12 +62,17 @@ def _limiter(gate: Opened) -> RedisLimiter:
     return limiter
 
 
+def _wait(gate: Opened, silence_s: float) -> None:
+    """To it Redis is away after so much silence."""
+    connection = _limiter(gate)._connection
+    assert connection._wire is not None
+    connection._deadline_s = connection._wire._late_s = silence_s
+
+
 async def _steady(gate: Opened) -> None:
     """It counts in Redis, also when the machine keeps that waiting, and says that it is there."""
     limiter = await ready(_limiter(gate))
-    connection = limiter._connection
-    assert connection._wire is not None
-    connection._deadline_s = connection._wire._late_s = QUEUED_S_MAX
+    _wait(gate, PATIENT_S)
     await limiter.members.beat()
 
 
@@ -120,12 +125,16 @@ async def test_without_redis_each_process_gives_its_share_of_the_limit(
         gates = [await stack.enter_async_context(opened(tmp_path, config)) for _ in range(2)]
         for gate in (*gates, *gates):  # the second time both have heard of both
             await _steady(gate)
+        for gate in gates:
+            _wait(gate, QUEUED_S_MAX)
         leave(redis)
         told = await crowd(gates, [post(gates[0])] * 4 * LIMIT, CALLERS)
         statuses = [each.status for each in told]
         assert (statuses.count(200), statuses.count(429)) == (LIMIT, 3 * LIMIT)
         await asyncio.to_thread(come_back, redis)
         await _back(*gates)
+        for gate in gates:
+            _wait(gate, PATIENT_S)
         told = await crowd(gates, [post(gates[0])] * 2 * LIMIT, CALLERS)
         statuses = [each.status for each in told]
         assert (statuses.count(200), statuses.count(429)) == (LIMIT, LIMIT)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import sqlite3
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import httpx2
@@ -203,19 +203,32 @@ async def read_all(heard: Heard, key: str) -> None:
         await heard.ask("GET", f"/api/v1/requests/{one['request_id']}/explain", headers=auth)
 
 
+def parents() -> dict[int, int]:
+    """Whose child each process is."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            told = (folder / "stat").read_text().rpartition(")")[2].split()
+            found[int(folder.name)] = int(told[1])
+    return found
+
+
+def family(pid: int, parents: dict[int, int]) -> set[int]:
+    """The process and all below it. Numbers come again: a child's may be the smaller one."""
+    found = {pid}
+    while more := {each for each, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
 def processes(pid: int) -> dict[str, bytes]:
     """Arguments of the server and all below it, and the environments of those below."""
-    found, family = {}, {pid}
-    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda one: int(one.name)):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent in family:
-                family.add(int(folder.name))
-                found[f"{folder.name} environ"] = (folder / "environ").read_bytes()
-            if int(folder.name) in family:
-                found[f"{folder.name} cmdline"] = (folder / "cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
+    found = {}
+    for each in family(pid, parents()):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if each != pid:
+                found[f"{each} environ"] = Path(f"/proc/{each}/environ").read_bytes()
+            found[f"{each} cmdline"] = Path(f"/proc/{each}/cmdline").read_bytes()
     return found
 
 
@@ -299,6 +312,10 @@ async def test_no_secret_and_no_prompt_comes_out(log, tmp_path):
     words = [PROMPT.encode(), ANSWER.encode()]
     assert {name for name in written if hits({name: written[name]}, words)} == legitimate
     assert len(written["server.log"]) > 1000
+
+
+def test_a_child_with_a_smaller_number_than_its_parent_is_looked_at_too():
+    assert family(300, {2: 1, 300: 2, 17: 300, 40: 17, 16: 40, 301: 1}) == {300, 17, 40, 16}
 
 
 @pytest.fixture

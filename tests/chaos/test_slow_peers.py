@@ -11,7 +11,7 @@ from running import serve
 
 PEERS = int(os.environ.get("GATEMILL_TEST_PEERS", "40"))  # half heads; 2,000 is the long form
 DRIPPING, UNREAD = PEERS // 4, PEERS // 10
-PATIENCE_S = 2.0
+PATIENCE_S = 5.0  # more than this process stands still between a connection and its request
 LATE_S = 15.0  # that a busy machine may add
 RSS_BYTES_MAX = 150_000_000
 CONFIG = """

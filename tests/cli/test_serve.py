@@ -38,22 +38,22 @@ def on_a_terminal(folder: Path, **extra: str) -> Iterator[tuple[subprocess.Popen
 
 def _read_until(terminal: int, text: str) -> str:
     """What is shown, until `text` is or the other side has closed."""
-    shown = ""
-    while text not in shown:
+    shown = b""
+    while text.encode() not in shown:
         try:
             piece = os.read(terminal, 65_536)
         except OSError:  # Linux: the other side has closed
             break
         if not piece:
             break
-        shown += piece.decode()
-    return shown
+        shown += piece
+    return shown.decode(errors="ignore")  # half a character may be at its end
 
 
 def _signed_in(link: re.Match[str]) -> int:
     """The status for whoever presses the button of this link."""
     site = {"origin": link[1].removesuffix("/ui/login")}
-    return httpx2.post(link[1], data={"link": link[2]}, headers=site).status_code
+    return httpx2.post(link[1], data={"link": link[2]}, headers=site, timeout=60).status_code
 
 
 BUILTIN = (

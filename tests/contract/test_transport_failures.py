@@ -144,9 +144,9 @@ async def test_a_silent_stream_is_a_timeout_and_the_provider_is_told(bench, fake
 
 
 async def test_each_chunk_renews_the_patience(bench, fake):
-    patience = Timeouts(first_token_s=10, between_chunks_s=2, total_s=20)
+    patience = Timeouts(first_token_s=10, between_chunks_s=3, total_s=20)
     source = await opened(
-        bench.make(f"{fake.url}/v1"), streamed("fake+words=12+slow=0.2"), patience
+        bench.make(f"{fake.url}/v1"), streamed("fake+words=17+slow=0.2"), patience
     )
     sink = Remembered()
     source.attach(sink)

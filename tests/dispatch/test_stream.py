@@ -203,6 +203,9 @@ def test_kill_9_loses_no_request_and_it_ends_on_sigterm(own_line: Line):
         seen |= {letter.message_id for letter in line.letters("answered", 1)}
     jobs = {json.loads(letter.body)["job_id"] for letter in letters}
     assert len(jobs) == len({letter.message_id for letter in letters})
+    line.publish(("last", chat("hi")))
+    while "last" not in seen:  # it has been started again, and hears signals
+        seen |= {letter.message_id for letter in line.letters("answered", 1)}
     line.site.signal(line.number, signal.SIGTERM)
     assert line.site.exit_code(line.number) == 0
 

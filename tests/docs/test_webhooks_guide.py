@@ -22,6 +22,10 @@ from settings_files import loaded
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "webhooks.md").read_text(encoding="utf-8")
 
+LISTED = 'uv run gatemill webhooks deliveries --job "$job"\n'
+# The listener has printed what it is about to answer: what came of it is written a moment later.
+UNTIL = f'until {LISTED.strip()} | grep "succeeded *job"; do sleep 0.1; done\n'
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
@@ -57,7 +61,8 @@ def run(running: Running, script: str, folder: Path) -> str:
 def test_the_shell_blocks_do_what_the_guide_says(running: Running, tmp_path: Path):
     port = str(quiet_port())
     heard, added, rotated = blocks("sh")
-    out = run(running, heard.replace("8790", port), tmp_path)
+    assert LISTED in heard
+    out = run(running, heard.replace("8790", port).replace(LISTED, UNTIL), tmp_path)
     assert re.search(r"job\.succeeded +job_\w+ +wh_\w+ +signed +200", out), out
     assert re.search(r"wh_\w+ +succeeded +job\.succeeded +1/10 +200 +job_\w+", out), out
     out = run(running, added + 'echo "$secret"\n', tmp_path)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from crowd import until
-from gatemill.edge.door import LINGER_S
+from gatemill.edge import front
 from peer import PATIENCE_S, ask, body, peer, plain, post
 
 UP = '[providers.held]\nkind = "openai"\nbase_url = "{url}/v1"\napi_key = "sk-x"\n'
@@ -146,8 +146,7 @@ async def test_a_body_at_the_least_rate_is_accepted(house):
     async with peer(gate) as client:
         begun_s = asyncio.get_running_loop().time()
         await client.send(data[:begins])
-        await client.turn()
-        (connection,) = gate.door.connections
+        connection = await once(gate, "body")
         for at in range(begins + 50, len(data), 50):
             await client.send(data[at - 50 : at])
             async with asyncio.timeout(30):
@@ -215,17 +214,18 @@ async def test_a_slow_reader_gets_everything(gate, fake):
         assert answer.body.count(b"data: [DONE]") == 1
 
 
-async def test_whoever_is_refused_and_stays_is_cut(house):
+async def test_whoever_is_refused_and_stays_is_cut(house, monkeypatch):
+    monkeypatch.setattr(front, "LINGER_S", KEEP_S)  # or the door itself might look in between
     gate = await house("[limits]\nbody_bytes = 1000\n")
     async with peer(gate) as client:
         await client.send(post(gate, b"x" * 1001))
         assert (await client.answer()).status == 413
         assert await client.rest() == b""  # the half that we closed
         (connection,) = gate.door.connections
-        connection.watch(asyncio.get_running_loop().time() + LINGER_S / 2)
+        looked_at(connection, KEEP_S / 2)
         await client.turn()
         assert gate.door.connections == {connection}
-        connection.watch(asyncio.get_running_loop().time() + LINGER_S + 1)
+        looked_at(connection, KEEP_S + 1)
         await client.turn()
         assert gate.door.connections == set()
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import httptools
 import msgspec
+import pytest
 
+from gatemill.fake_provider.connection import Connection
 from gatemill.fake_provider.server import FakeProvider
+from gatemill.fake_provider.steps import Send
 from gatemill.wire import sse
 
 CHAT = "/v1/chat/completions"
@@ -163,3 +166,21 @@ async def get(provider: FakeProvider, path: str, headers: str = "") -> Seen:
     return await exchange(
         provider, f"GET {path} HTTP/1.1\r\nhost: x\r\n{auth}{headers}\r\n".encode()
     )
+
+
+def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes providers write in each turn of their loop, from now on.
+
+    How many of them a reader gets at once is the kernel's affair.
+    """
+    in_a_turn = [0]
+    send = Connection._send
+
+    def noted(connection: Connection, step: Send) -> None:
+        if not in_a_turn[-1]:
+            asyncio.get_running_loop().call_soon(in_a_turn.append, 0)
+        in_a_turn[-1] += len(step.data)
+        send(connection, step)
+
+    monkeypatch.setattr(Connection, "_send", noted)
+    return in_a_turn

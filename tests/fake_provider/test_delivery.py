@@ -21,6 +21,7 @@ from fake_provider.asking import (
     request,
     rest,
     stream,
+    written,
 )
 from gatemill.fake_provider.delivery import inside_characters
 from gatemill.fake_provider.server import FakeProvider
@@ -192,10 +193,14 @@ def test_pieces_cut_inside_characters_join_to_the_whole() -> None:
     assert len(pieces) == 7
 
 
-async def test_bytewise_sends_one_byte_at_a_time(provider: FakeProvider) -> None:
+async def test_bytewise_sends_one_byte_at_a_time(
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_turn = written(monkeypatch)
     seen = await stream(provider, "fake+bytewise")
     assert seen.text == HELLO
-    assert max(map(len, seen.reads)) < 64
+    assert sum(in_a_turn) == len(seen.raw)
+    assert max(in_a_turn) < 64
     assert provider.journal[-1].events_sent == len(seen.events)
 
 

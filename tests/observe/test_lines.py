@@ -177,6 +177,7 @@ writer = LineWriter(sys.stdout.fileno())
 for _ in range(40):
     writer.write((sys.argv[1] * 299 + "\\n").encode() * 60)
 writer.close()
+writer._thread.join()  # to the last one, however long whoever reads them stands still
 """
 
 

@@ -21,6 +21,7 @@ from gatemill.house.doctor import machine, ports, stores, traces
 from gatemill.ledger import queries
 from gatemill.ledger.place import Place
 from gatemill.settings import Settings, load
+from quiet_ports import quiet_port
 
 NEWEST = queries.migrations()[-1].version
 CLOCK = SystemClock()
@@ -259,9 +260,10 @@ def test_a_receiver_that_is_away_is_a_warning_and_none_is_no_finding(config):
 
 def test_a_port_is_free_or_anothers_or_not_to_be_had(config):
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        port = quiet_port()  # nobody takes it once it is free
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
         other.listen()
-        port = other.getsockname()[1]
         found = list(
             ports.examined(
                 settings(
