@@ -8,8 +8,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 import heavy
+from gatemill.edge.asgi import Buffer
+from gatemill.edge.socket import Session
 from line import HELLO, line
 from peer import PATIENCE_S, peer, plain
+from playbook import Scripted
 
 
 def text(heard) -> str:
@@ -120,6 +123,27 @@ async def test_what_cannot_be_answered_is_refused_and_the_connection_stays(gate,
         assert (refusal["type"], refusal["error"]["code"]) == ("error", code)
         await ours.ask()
         assert "Hello" in text(await ours.answer())
+
+
+class Spoken:
+    """A WebSocket that remembers what is sent."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def send_text(self, text: str) -> None:
+        self.texts.append(text)
+
+
+async def test_half_a_letter_of_a_provider_ends_no_answer(gate):
+    # llama.cpp has sent the bytes of a token that holds half a letter.
+    spoken = Spoken()
+    session = Session(gate.door, spoken, b"", is_recorded=False)
+    buffer = Buffer(Scripted())
+    buffer.feed(b'data: {"a":"\xc3"}\n\ndata: [DONE]\n\n')
+    buffer.close(None)
+    await session._pass_on(buffer)
+    assert spoken.texts == ['{"a":"\ufffd"}']
 
 
 async def test_a_stream_that_breaks_is_an_error_message(gate, fake):

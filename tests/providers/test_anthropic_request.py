@@ -277,6 +277,11 @@ def test_one_call_at_a_time_is_part_of_the_choice(choice, made):
             "messages.0.content.0.file.file_data",
         ),
         (
+            asked({"type": "file", "file": {"file_data": "data:text/plain;base64,Grüße"}}),
+            InvalidValue,
+            "messages.0.content.0.file.file_data",
+        ),
+        (
             asked({"type": "file", "file": {"file_data": "UEsDBA=="}}),
             UnsupportedParameter,
             "messages.0.content.0.file.file_data",

@@ -53,6 +53,12 @@ def test_any_cut_of_the_bytes_gives_the_same_chunks(cuts):
     assert one.usage == Usage(input=25, cache_write=3, cache_read=40, output=77)
 
 
+def test_a_count_that_is_written_in_another_way_loses_no_stream():
+    reader = anthropic.reader(bare_call(stream=True))
+    reader.read(*event("message_delta", usage={"input_tokens": 7.0, "output_tokens": "3"}))
+    assert reader.usage == Usage(input=7, output=3)
+
+
 def test_all_chunks_share_id_time_and_model():
     call = call_for(chat, REQUEST)
     one = Translation(anthropic.reader(call), chat.writer(call))

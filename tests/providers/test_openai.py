@@ -7,9 +7,10 @@ import pytest
 
 from calls import call_for
 from gatemill.core import errors
+from gatemill.core.call import Usage
 from gatemill.core.errors import GatemillError, UpstreamBadReply
 from gatemill.providers import openai
-from gatemill.wire import chat
+from gatemill.wire import chat, messages
 from playbook import target
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -87,6 +88,7 @@ def test_an_answer_is_decoded_with_its_usage():
         b'{"choices":["x"]}',
         b'{"choices":[{"message":"x"}]}',
         b'{"choices":[{"message":{"tool_calls":"x"}}]}',
+        b'{"choices":[{"message":{"content":{"a":1}}}]}',
         b'{"choices":[{"message":{"tool_calls":[{"function":{"arguments":{"a":1}}}]}}]}',
         b'{"choices":[{"message":{},"finish_reason":7}]}',
         b'{"choices":[{"message":{"thinking_blocks":1.5}}]}',
@@ -96,6 +98,41 @@ def test_an_answer_is_decoded_with_its_usage():
 def test_an_answer_that_cannot_be_translated_is_a_bad_reply(answer):
     with pytest.raises(UpstreamBadReply):
         openai.decode(answer, call_for(chat, {"model": "m", "messages": HI}))
+
+
+PARTS = [
+    {
+        "type": "thinking",
+        "thinking": [{"type": "text", "text": "Hm"}, {"type": "text", "text": "."}],
+    },
+    {"type": "reference", "reference_ids": [1]},
+    {"type": "text", "text": "Yes"},
+    {"type": "text", "text": "!"},
+]
+
+
+def test_content_in_parts_is_text_and_reasoning():
+    # Mistral's models that think, whole and streamed: mistralai's ContentChunk and ThinkChunk.
+    call = call_for(chat, {"model": "m", "messages": HI})
+    told = {"content": "Yes!", "reasoning_content": "Hm."}
+    body = msgspec.json.encode({"choices": [{"message": {"content": PARTS}}]})
+    completion, _ = openai.decode(body, call)
+    assert completion["choices"][0]["message"] == told
+    event = msgspec.json.encode({"choices": [{"delta": {"content": PARTS}}]})
+    (chunk,) = openai.reader(call).read("", event)
+    assert chunk["choices"][0]["delta"] == told
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [(PARTS, ["Hm.", "Yes!"]), (PARTS[2:], ["Yes!"]), (PARTS[:1], ["Hm."])],
+)
+def test_content_in_parts_reaches_callers_of_other_formats(content, texts):
+    call = call_for(messages, {"model": "m", "max_tokens": 9, "messages": HI})
+    body = msgspec.json.encode({"choices": [{"message": {"content": content}}]})
+    completion, _ = openai.decode(body, call)
+    said = msgspec.json.decode(messages.from_chat(completion, call, Usage()))["content"]
+    assert [block.get("text") or block.get("thinking") for block in said] == texts
 
 
 # --- Refusals ------------------------------------------------------------------------------------
@@ -164,6 +201,31 @@ def test_the_callers_mistakes_are_told_apart_by_what_is_said(said, kind):
     assert (type(error), error.param) == (kind, "messages")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "No such voice.", "code": 400}},
+        {"error": "No such voice."},
+        {"object": "error", "message": "No such voice.", "code": "3051"},  # Mistral
+        [{"error": {"message": "No such voice.", "status": "INVALID_ARGUMENT"}}],  # Gemini
+    ],
+)
+def test_a_refusal_is_heard_in_each_vendors_shape(body):
+    error = openai.failure(400, {}, msgspec.json.encode(body))
+    assert (type(error), error.message) == (errors.UpstreamRefused, "No such voice.")
+
+
+@pytest.mark.parametrize("body", [b"[]", b'[{"error":7}]', b'{"message":{"detail":[]}}', b"{}"])
+def test_a_refusal_without_words_is_one(body):
+    assert openai.failure(422, {}, body).message == "The provider refused the request."
+
+
+def test_a_prompt_that_is_too_long_for_gemini_is_told_as_such():
+    text = "The input token count (9) exceeds the maximum number of tokens allowed (5)."
+    body = msgspec.json.encode([{"error": {"code": 400, "message": text}}])
+    assert isinstance(openai.failure(400, {}, body), errors.ContextLengthExceeded)
+
+
 def test_the_providers_words_are_cleaned():
     error = refused(400, {"message": "bad\nkey sk-abcdef123456 " + "x" * 2000})
     assert "sk-abcdef" not in error.message
@@ -186,6 +248,12 @@ def test_the_reader_keeps_chunks_and_takes_usage_out():
     assert not reader.finished
     assert reader.read("", b" [DONE] ") == ()
     assert reader.finished
+
+
+def test_a_count_that_is_written_in_another_way_loses_no_stream():
+    reader = openai.reader(call_for(chat, {"model": "m", "messages": HI}))
+    reader.read("", b'{"choices":[],"usage":{"prompt_tokens":7.0,"completion_tokens":"3"}}')
+    assert reader.usage == Usage(input=7, output=3)
 
 
 def called(*pieces: dict, choice: int = 0) -> list[dict]:

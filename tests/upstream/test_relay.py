@@ -90,6 +90,26 @@ async def test_a_stream_that_ends_before_the_door_is_there_waits_for_it():
     assert stage.sink.closed == stage.settled == [None]
 
 
+async def test_a_failure_behind_what_is_no_content_lets_another_target_take_over_at_once():
+    stage = Stage()
+    start = await stage.started()
+    stage.source.say(ROLE + event(error={"message": "x", "code": 500}))
+    await asyncio.sleep(0)
+    assert start.done()
+    with pytest.raises(UpstreamError, match="500"):
+        await start
+    assert "abort" in stage.source.calls
+
+
+async def test_a_failure_behind_content_in_one_read_is_told_at_once():
+    stage = await flowing()
+    stage.source.say(HELLO + event(error={"message": "x", "code": 500}))
+    assert stage.sink.data == ROLE + HELLO + HELLO
+    assert [type(error) for error in stage.sink.closed] == [UpstreamError]
+    assert stage.settled == stage.sink.closed
+    assert "abort" in stage.source.calls
+
+
 async def test_what_is_left_behind_the_end_mark_is_read_although_the_caller_was_slow():
     stage = await flowing()
     stage.relay.pause()

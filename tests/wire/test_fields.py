@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from gatemill.core.call import Usage
+from gatemill.core.call import Head, Usage
 from gatemill.core.errors import (
     InvalidJson,
     InvalidRequest,
@@ -19,7 +19,7 @@ from gatemill.core.errors import (
     JsonTooDeep,
     MissingParameter,
 )
-from gatemill.wire import fields
+from gatemill.wire import chat, completions, embeddings, fields, messages, responses
 from gatemill.wire.fields import CompletionDetails, OpenAIUsage, PromptDetails
 
 Short = Annotated[str, Meta(max_length=3)]
@@ -200,6 +200,12 @@ def test_a_total_alone_is_the_prompts():
     assert said(total_tokens=12) == Usage(input=12)
 
 
+@pytest.mark.parametrize("prompt", [0, None])
+def test_a_prompt_that_only_the_total_holds_was_no_thought(prompt):
+    counts = {"prompt_tokens": prompt, "completion_tokens": 5, "total_tokens": 17}
+    assert said(**counts) == Usage(input=12, output=5)
+
+
 def test_cached_tokens_that_only_the_total_holds_are_the_prompts():
     read = said(
         prompt_tokens=10,
@@ -225,6 +231,41 @@ def test_a_count_that_no_column_holds_is_no_count():
     assert said(prompt_tokens=fields.TOKENS_MAX) == Usage(input=fields.TOKENS_MAX)
     with pytest.raises(msgspec.ValidationError):
         said(prompt_tokens=fields.TOKENS_MAX + 1)
+
+
+ODD = b'"prompt_tokens":7.0,"completion_tokens":"3","total_tokens":1e1'
+ODD_OTHER = b'"input_tokens":7.0,"output_tokens":"3"'
+
+
+@pytest.mark.parametrize(
+    ("surface", "answer"),
+    [
+        (chat, b'{"choices":[],"usage":{%b}}' % ODD),
+        (completions, b'{"choices":[],"usage":{%b}}' % ODD),
+        (embeddings, b'{"data":[],"usage":{%b}}' % ODD),
+        (messages, b'{"content":[],"usage":{%b}}' % ODD_OTHER),
+        (responses, b'{"id":"r","output":[],"usage":{%b}}' % ODD_OTHER),
+    ],
+)
+def test_a_count_that_is_written_in_another_way_loses_no_answer(surface, answer):
+    assert surface.usage(answer) == Usage(input=7, output=3)
+
+
+@pytest.mark.parametrize(
+    ("surface", "stream"),
+    [
+        (chat, b'data: {"choices":[],"usage":{%b}}\n\n' % ODD),
+        (messages, b'data: {"type":"message_delta","usage":{%b}}\n\n' % ODD_OTHER),
+        (
+            responses,
+            b'data: {"type":"response.completed","response":{"usage":{%b}}}\n\n' % ODD_OTHER,
+        ),
+    ],
+)
+def test_a_count_that_is_written_in_another_way_loses_no_stream(surface, stream):
+    made = surface.passage(Head(model="m", stream=True))
+    made.feed(stream)
+    assert made.usage == Usage(input=7, output=3)
 
 
 def test_a_usage_object_without_a_token_tells_nothing():

@@ -75,6 +75,20 @@ def test_a_stream_is_over_with_message_stop():
     assert one.is_over
 
 
+def test_what_follows_message_stop_in_one_read_is_no_failure():
+    one = relay()
+    assert one.feed(STREAM + b"event: error\ndata: {}\n\n") == STREAM
+    assert one.finish() == b""
+
+
+def test_a_held_failure_ends_the_stream():
+    one = relay()
+    assert one.feed(START + b"event: error\ndata: {}\n\n") == START
+    assert one.is_over
+    with pytest.raises(UpstreamError):
+        one.finish()
+
+
 def test_a_stream_without_message_stop_was_interrupted():
     one = relay()
     one.feed(STREAM[: STREAM.index(b"event: message_stop")])

@@ -111,6 +111,7 @@ def test_hints_are_reported_once_and_neutral_values_are_not():
         ({"thinking": {"type": "adaptive"}}, None),
         ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}, "xhigh"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": -1}}, "low"),
         ({"thinking": {"type": "enabled", "budget_tokens": 4096}}, "medium"),
         ({"thinking": {"type": "enabled", "budget_tokens": 32000}}, "high"),
     ],

@@ -97,6 +97,11 @@ def test_a_stream_is_over_with_its_end_mark_and_not_before():
     assert passage.is_over
 
 
+def test_a_failure_behind_the_end_mark_in_one_read_is_none():
+    out, _ = passed([STREAM + event(error={"code": 500})], strip=False)
+    assert out == STREAM
+
+
 def test_usage_alone_says_that_the_stream_is_complete():
     assert passed([HELLO + USAGE], strip=True)[0] == HELLO + DONE
 

@@ -169,6 +169,18 @@ def test_a_failure_behind_content_in_one_block_is_raised_by_whatever_comes_next(
             ask(passage)
 
 
+@pytest.mark.parametrize("before", [b"", CREATED + DELTA])
+def test_the_usage_of_a_failed_response_is_read(before):
+    error = {"code": "server_error", "message": "x"}
+    last = event("response.failed", response={**RESPONSE, "error": error, "usage": USAGE})
+    assert passed([before + last]) == (before, Usage(9, output=3, reasoning=2), UpstreamError)
+
+
+@pytest.mark.parametrize("behind", [failed("server_error"), b"data: {oops\n\n"])
+def test_what_follows_the_end_in_one_read_is_no_failure(behind):
+    assert passed([WHOLE + behind]) == (WHOLE, Usage(input=9, output=3, reasoning=2), None)
+
+
 def test_an_incomplete_response_is_an_end():
     stream = DELTA + event("response.incomplete", response={**RESPONSE, "usage": USAGE})
     assert passed([stream]) == (stream, Usage(input=9, output=3, reasoning=2), None)

@@ -170,7 +170,7 @@ def test_reasoning_that_only_its_own_provider_can_read_is_left_out():
     ]
 
 
-@pytest.mark.parametrize("damage", ["!", "QQ==", "NQ=="])
+@pytest.mark.parametrize("damage", ["!", "é", "QQ==", "NQ=="])
 def test_damaged_thinking_is_refused(damage):
     sealed = "gatemill.thinking.1." + damage
     item = {"type": "reasoning", "summary": [], "encrypted_content": sealed}

@@ -71,6 +71,20 @@ def test_a_stream_is_over_with_its_end_mark_because_usage_may_follow_the_finish(
     assert made.is_over
 
 
+def test_a_held_failure_ends_the_stream():
+    made = translation()
+    made.feed(HELLO + event(error={"code": 500}))
+    assert made.is_over
+    with pytest.raises(UpstreamError, match="500"):
+        made.finish()
+
+
+@pytest.mark.parametrize("behind", [event(error={"code": 500}), b"data: {oops\n\n"])
+def test_what_follows_the_end_mark_in_one_read_is_no_failure(behind):
+    assert translated([STREAM + behind]) == translated([STREAM])
+    assert translated([STREAM[: -len(DONE)], DONE + behind]) == translated([STREAM])
+
+
 def test_a_stream_without_its_end_is_an_interruption():
     with pytest.raises(UpstreamInterrupted):
         translated([HELLO])

@@ -104,7 +104,7 @@ class Transform(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """The format's end mark has passed: whatever follows is no part of the answer."""
+        """Nothing that follows is part of the answer: its end mark has passed, or `finish` will raise."""
         ...
 
     @property

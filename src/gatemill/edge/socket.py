@@ -199,7 +199,7 @@ class Session:
             more = not buffer.ended
             for _, event in sse.events(buffer.take()):
                 if event != b"[DONE]":
-                    await self._socket.send_text(event.decode())
+                    await self._socket.send_text(event.decode("utf-8", "replace"))
 
     async def _fail(self, error: GatemillError, request_id: str) -> None:
         inner = msgspec.Raw(failures.body(error, "openai", request_id))

@@ -93,7 +93,14 @@ class _Call(Struct):
     function: _Function | None = None
 
 
+class _Part(Struct):
+    type: str = ""
+    text: str | None = None
+    thinking: str | list[_Part] | None = None
+
+
 class _Said(Struct):
+    content: str | list[_Part] | None = None  # parts are Mistral's, where its models think
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
     thinking_blocks: list[dict[str, Any]] | None = None
@@ -128,10 +135,31 @@ def decode(body: bytes, call: Call) -> tuple[Json, Usage | None]:
     """The answer as it came. Raises UpstreamBadReply."""
     usage = chat.usage(body)
     try:
-        _check(body)
-        return fields.decode_object(body), usage
+        read, answer = _check(body), fields.decode_object(body)
     except msgspec.ValidationError:
         raise UpstreamBadReply("The provider's answer is not what its API defines.") from None
+    for choice, said in zip(read.choices, answer["choices"], strict=True):
+        if choice.message is not None:
+            _flatten(choice.message, said["message"])
+    return answer, usage
+
+
+def _flatten(read: _Said, said: Json) -> None:
+    """Content in parts becomes text and reasoning, which is all that the hub's answers have."""
+    if not isinstance(read.content, list):
+        return
+    said["content"] = _text_of(read.content)
+    if thought := "".join(_thought_of(part) for part in read.content):
+        said["reasoning_content"] = thought
+
+
+def _text_of(parts: Sequence[_Part]) -> str:
+    return "".join(part.text or "" for part in parts if part.type == "text")
+
+
+def _thought_of(part: _Part) -> str:
+    thinking = part.thinking or ""
+    return thinking if isinstance(thinking, str) else _text_of(thinking)
 
 
 def reader(call: Call) -> OpenAIReader:
@@ -166,13 +194,19 @@ class OpenAIReader:
         if not choices:
             return ()
         for read, choice in zip(_read(choices), choices, strict=True):
-            choice["delta"] = delta = choice.get("delta") or {}
-            if read.delta is not None and read.delta.tool_calls:
-                numbers = self._calls.setdefault(read.index or 0, _Calls())
-                numbers.give(read.delta.tool_calls, delta["tool_calls"])
+            choice["delta"] = choice.get("delta") or {}
+            if read.delta is not None:
+                self._settle(read.index or 0, read.delta, choice["delta"])
             if read.finish_reason:
                 self.finished = True
         return (chunk,)
+
+    def _settle(self, choice: int, read: _Said, delta: Json) -> None:
+        """What vendors write in ways of their own; `read` is the same, checked."""
+        _flatten(read, delta)
+        if read.tool_calls:
+            numbers = self._calls.setdefault(choice, _Calls())
+            numbers.give(read.tool_calls, delta["tool_calls"])
 
 
 class _Calls:
@@ -212,7 +246,7 @@ def _read(choices: Any) -> list[_Choice]:
 
 def _usage_of(used: Any) -> Usage | None:
     try:
-        return fields.from_openai_usage(msgspec.convert(used, fields.OpenAIUsage))
+        return fields.from_openai_usage(msgspec.convert(used, fields.OpenAIUsage, strict=False))
     except msgspec.ValidationError:
         raise UpstreamBadReply("The provider's usage object is malformed.") from None
 
@@ -226,11 +260,13 @@ class _Error(Struct):
 
 class _ErrorBody(Struct):
     error: _Error | str | None = None
+    message: Any = None  # Mistral has nothing around it
 
 
-_error = msgspec.json.Decoder(_ErrorBody).decode
+_error = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody]).decode  # Gemini puts it into an array
 _TOO_LONG = re.compile(
-    r"context.?length|maximum context|too many tokens|prompt is too long", re.IGNORECASE
+    r"context.?length|maximum context|too many tokens|prompt is too long|maximum number of tokens",
+    re.IGNORECASE,
 )
 
 
@@ -274,9 +310,12 @@ def _refusal(said: _Error) -> GatemillError:
 
 def _said(body: bytes) -> _Error:
     try:
-        read = _error(body).error
+        read = _error(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _Error()
-    if isinstance(read, str):
-        return _Error(message=read)
-    return read or _Error()
+    if isinstance(read, list):
+        read = read[0] if read else _ErrorBody()
+    said = read.error or read.message
+    if isinstance(said, _Error):
+        return said
+    return _Error(message=said if isinstance(said, str) else None)

@@ -107,7 +107,10 @@ class Relay:
             # Some providers close late, or not at all, and callers do not wait for it. What is left is
             # read, so that the connection can be used again.
             self.close(None)
-            self._source.resume()
+            if self._failure is None:
+                self._source.resume()
+            else:
+                self._source.abort()
 
     def close(self, error: GatemillError | None) -> None:
         """The upstream has ended."""

@@ -109,7 +109,7 @@ class _Reply(Struct):
 
 
 _head = msgspec.json.Decoder(_ChatHead)
-_reply = msgspec.json.Decoder(_Reply)
+_reply = msgspec.json.Decoder(_Reply, strict=False)
 
 
 def head(body: bytes) -> Head:

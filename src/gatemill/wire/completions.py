@@ -95,7 +95,7 @@ class _Hub(Struct):
 
 
 _head = msgspec.json.Decoder(_CompletionsHead)
-_reply = msgspec.json.Decoder(_Reply)
+_reply = msgspec.json.Decoder(_Reply, strict=False)
 
 
 def head(body: bytes) -> Head:

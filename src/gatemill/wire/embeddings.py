@@ -49,7 +49,7 @@ class _Reply(Struct):
 
 
 _head = msgspec.json.Decoder(_EmbeddingsHead)
-_reply = msgspec.json.Decoder(_Reply)
+_reply = msgspec.json.Decoder(_Reply, strict=False)
 
 
 def head(body: bytes) -> Head:

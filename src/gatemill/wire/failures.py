@@ -58,7 +58,7 @@ def header_lines(error: GatemillError) -> bytes:
     if wait_s is not None:
         lines += b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (
             max(1, math.ceil(wait_s)),
-            wait_s * 1000,
+            math.ceil(wait_s * 1000),
         )
     if error.retry is not None:
         lines += b"x-should-retry: %b\r\n" % (b"true" if error.retry else b"false")

@@ -155,6 +155,7 @@ def dotted(path: str) -> str:
     return re.sub(r"\[(\d+)\]", r".\1", path).removeprefix("$").lstrip(".")
 
 
+# What providers answer is decoded with strict=False: some write counts as 10.0 or "10".
 class PromptDetails(Struct):
     """OpenAI's prompt_tokens_details, also input_tokens_details."""
 
@@ -191,15 +192,15 @@ def buckets(
 ) -> Usage:
     """Disjoint buckets for sums that include their details, as OpenAI counts; `total` may be 0.
 
-    What only the total holds is billed as well: thoughts at Gemini and xAI (seen 2026-11), the whole
-    prompt where nothing else was told. A detail larger than its sum (seen from vendors) is cut to it,
+    What only the total holds is billed as well: thoughts at Gemini and xAI (seen 2026-11), the
+    prompt where it was not told. A detail larger than its sum (seen from vendors) is cut to it,
     so no bucket is negative.
     """
     beyond = total - prompt - completion
     thought = (out.reasoning_tokens or 0) if out else 0
     if beyond > 0:
         told = (in_.cached_tokens or 0) + (in_.cache_write_tokens or 0) if in_ else 0
-        if not prompt and not completion:
+        if not prompt:  # nobody asks with nothing
             prompt = beyond
         elif told > prompt:  # counted beside the prompt, as Anthropic does
             prompt += min(told, beyond)

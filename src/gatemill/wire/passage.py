@@ -35,7 +35,7 @@ class _Chunk(Struct):
     error: Raw = _NULL
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_decode = msgspec.json.Decoder(_Chunk, strict=False).decode
 
 
 class ChatPassage:
@@ -45,7 +45,7 @@ class ChatPassage:
 
     def __init__(self, *, strip_usage: bool) -> None:
         self.started = False
-        self.is_over = False  # the end mark has passed
+        self.is_over = False  # the end mark has passed, or a failure that was held
         self.usage: Usage | None = None
         self._strip_usage = strip_usage
         self._cutter = sse.Cutter()
@@ -89,7 +89,9 @@ class ChatPassage:
             except GatemillError as error:
                 if not out:
                     raise
-                self._failure = error
+                if not self.is_over:
+                    self._failure = error
+                    self.is_over = True
                 break
             if keeps:
                 out.append(event + b"\n\n")

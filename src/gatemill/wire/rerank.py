@@ -92,7 +92,7 @@ class _Reply(Struct):
 
 
 _head = msgspec.json.Decoder(RerankHead)
-_reply = msgspec.json.Decoder(_Reply)
+_reply = msgspec.json.Decoder(_Reply, strict=False)
 
 
 def read(body: bytes) -> RerankHead:

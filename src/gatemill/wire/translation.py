@@ -22,7 +22,7 @@ class Translation:
 
     def __init__(self, reader: ChunkReader, writer: ChunkWriter) -> None:
         self.started = False
-        self.is_over = False  # the upstream's end mark has passed
+        self.is_over = False  # the upstream's end mark has passed, or a failure that was held
         self._reader = reader
         self._writer = writer
         self._cutter = sse.Cutter()
@@ -48,10 +48,11 @@ class Translation:
                         self.started = _has_content(chunk)
                     out.append(self._writer.write(chunk))
         except GatemillError as error:
-            if not any(out):
-                raise
-            self._failure = error
-        self.is_over = self._reader.is_over
+            if not self._reader.is_over:
+                if not any(out):
+                    raise
+                self._failure = error
+        self.is_over = self._reader.is_over or self._failure is not None
         return b"".join(out)
 
     def finish(self) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import TYPE_CHECKING
 
@@ -67,6 +66,6 @@ def _source(file_data: str, param: str) -> Json:
         )
     try:
         text = base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # also of letters beyond ASCII
         raise InvalidValue(f"`{param}`: must be base64 of UTF-8 text.", param=param) from None
     return {"type": "text", "media_type": media_type, "data": text}

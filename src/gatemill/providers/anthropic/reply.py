@@ -46,7 +46,7 @@ class _Message(Struct):
     usage: Counts | None = None
 
 
-_decode = msgspec.json.Decoder(_Message).decode
+_decode = msgspec.json.Decoder(_Message, strict=False).decode
 
 
 def chat_id(message_id: str) -> str:

@@ -56,7 +56,7 @@ class _Event(Struct):
     usage: Counts | None = None
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+_decode = msgspec.json.Decoder(_Event, strict=False).decode
 
 
 class _Open(Struct):

@@ -283,5 +283,5 @@ def _output(request: words.Request, chat: Json) -> None:
     elif config.effort:
         chat["reasoning_effort"] = config.effort
     elif thinking and thinking.type == "enabled":
-        budget = thinking.budget_tokens
+        budget = max(thinking.budget_tokens, 0)
         chat["reasoning_effort"] = next(word for least, word in _BUDGETS if budget >= least)

@@ -33,7 +33,7 @@ class _Event(Struct):
     usage: Counts | None = None
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+_decode = msgspec.json.Decoder(_Event, strict=False).decode
 
 
 class Relay:
@@ -43,7 +43,7 @@ class Relay:
 
     def __init__(self) -> None:
         self.started = False
-        self.is_over = False  # message_stop has passed
+        self.is_over = False  # message_stop has passed, or a failure that was held
         self.usage: Usage | None = None
         self._cutter = sse.Cutter()
         self._counts: Counts | None = None  # merged from message_start and message_delta
@@ -83,7 +83,9 @@ class Relay:
             except GatemillError as failure:
                 if not at:
                     raise
-                self._failure = failure
+                if not self.is_over:
+                    self._failure = failure
+                    self.is_over = True
                 return block[:at]
             at = end
         return block

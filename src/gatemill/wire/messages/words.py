@@ -131,7 +131,7 @@ class _Reply(Struct):
     error: Raw = _NULL  # Raw | None would take null alone
 
 
-_reply = msgspec.json.Decoder(_Reply).decode
+_reply = msgspec.json.Decoder(_Reply, strict=False).decode
 
 
 def reply_usage(body: bytes) -> Usage | None:

@@ -78,7 +78,7 @@ class _Reply(Struct):
 
 
 _head = msgspec.json.Decoder(_ResponsesHead)
-_reply = msgspec.json.Decoder(_Reply)
+_reply = msgspec.json.Decoder(_Reply, strict=False)
 
 
 def head(body: bytes) -> Head:

@@ -92,7 +92,7 @@ class _Event(Struct):
     error: _Failure | None = None  # some vendors nest what OpenAI's error event has at the top
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+_decode = msgspec.json.Decoder(_Event, strict=False).decode
 
 
 class ResponsesPassage:
@@ -102,7 +102,7 @@ class ResponsesPassage:
 
     def __init__(self) -> None:
         self.started = False
-        self.is_over = False  # completed or incomplete has passed
+        self.is_over = False  # completed or incomplete has passed, or a failure that was held
         self.usage: Usage | None = None
         self._cutter = sse.Cutter()
         # Set when a failure follows other events in one block: they leave first, then it is raised.
@@ -134,7 +134,9 @@ class ResponsesPassage:
             except GatemillError as failure:
                 if at == 0:
                     raise
-                self._failure = failure
+                if not self.is_over:
+                    self._failure = failure
+                    self.is_over = True
                 return block[:at]
             at = end
         return block
@@ -144,12 +146,13 @@ class ResponsesPassage:
             if data.strip() == b"[DONE]":  # not part of this format, and harmless
                 continue
             event = _parsed(data)
-            if event.type in ("response.failed", "error"):
+            is_failure = event.type in ("response.failed", "error")
+            is_end = event.type in ("response.completed", "response.incomplete")
+            if (is_failure or is_end) and event.response and event.response.usage:
+                self.usage = usage_of(event.response.usage)
+            if is_failure:
                 raise failure_of(event)
-            if event.type in ("response.completed", "response.incomplete"):
-                self.is_over = True
-                if event.response is not None and event.response.usage is not None:
-                    self.usage = usage_of(event.response.usage)
+            self.is_over = self.is_over or is_end
             self.started = self.started or event.type not in _LIFECYCLE
 
 

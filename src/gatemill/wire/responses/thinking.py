@@ -6,7 +6,6 @@ Rule: what `seal` writes, `unseal` gives back; nothing here is secret, the provi
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,7 +31,7 @@ def unseal(sealed: str, param: str) -> list[Json]:
         return []
     try:
         return _decode(base64.b64decode(sealed[len(_PREFIX) :], validate=True))
-    except (binascii.Error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):  # also of letters beyond ASCII
         raise InvalidValue(
             f"`{param}`: is damaged. Send the reasoning item as it was answered.", param=param
         ) from None
