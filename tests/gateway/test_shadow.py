@@ -72,6 +72,21 @@ async def test_the_copy_of_a_stream_is_read_to_its_end():
     assert [error for _, _, error in by_key(stage)["shadow"]] == [""]
 
 
+async def test_the_copy_of_a_stream_is_under_way_until_its_end():
+    source = Scripted(ROLE, HELLO)
+    stage = stage_with(Scripted(ROLE, HELLO, STOP, DONE), source, most=1)
+    shadows = stage.gateway.shadows
+    for _ in range(2):
+        reply = await stage.ask(body=asking(stream=True))
+        reply.stream.abort()
+        await over()
+    assert (shadows.in_flight, shadows.dropped) == ({"quiet": 1}, 1)
+    source.say(STOP)
+    source.say(DONE)
+    source.end()
+    assert shadows.in_flight == {"quiet": 0}
+
+
 async def test_no_more_copies_than_allowed_are_under_way():
     stage = stage_with(answer(), answer(), most=1)
     stage.gateway.shadows.in_flight["quiet"] = 1

@@ -6,6 +6,8 @@ import pytest
 
 from course_play import GOOD, lane_of, run, said
 from gatemill.core.call import Target
+from gatemill.core.errors import UpstreamRateLimited
+from gatemill.policy.retry_budget import RetryBudget
 from gatemill.providers import openai
 from gatemill.upstream.keys import KeyPool
 from gatemill.upstream.lane import Lane, LaneSettings
@@ -64,3 +66,20 @@ async def test_a_failure_that_is_not_the_keys_is_repeated_as_any_other():
     await run(trying, place)
     assert len(trying.pauses) == 1
     assert lane_of(place).numbers(0).keys_resting == 0
+
+
+async def test_a_key_that_need_not_rest_is_repeated_as_a_target_is_within_its_budget():
+    trying, place = Trying(), pooled(said(429, retry_after="0"), count=1)
+    lane_of(place).budget = RetryBudget(0.0, 0)
+    with pytest.raises(UpstreamRateLimited):
+        await run(trying, place)
+    assert keys_seen(place) == ["0001"]
+    assert lane_of(place).numbers(0).retries_refused == 1
+
+
+async def test_a_key_that_has_rested_already_is_no_next_key_for_the_same_call():
+    limited = said(429, retry_after="0")
+    trying, place = Trying(), pooled(limited, limited, GOOD, count=2)
+    await run(trying, place)
+    assert keys_seen(place) == ["0001", "0002", "0001"]
+    assert len(trying.pauses) == lane_of(place).numbers(0).retries == 1

@@ -93,6 +93,16 @@ def test_callers_and_accounts_never_open_it(error: GatemillError):
     assert (road.numbers.state, road.numbers.in_flight) == (CLOSED, 0)
 
 
+@pytest.mark.parametrize(
+    "error", [ClientGone("left"), UpstreamRefused("voice?"), GatemillError("?")]
+)
+def test_what_callers_do_is_not_told_as_the_targets_last_failure(error: GatemillError):
+    road = Road()
+    road.one(DOWN)
+    road.one(error)
+    assert road.numbers.error == DOWN.code
+
+
 def test_a_model_that_the_provider_does_not_know_never_opens_it():
     road = Road()
     for _ in range(10):

@@ -80,23 +80,26 @@ class Shadows:
         except GatemillError as error:
             failure = error
         finally:
-            self.in_flight[call.head.model] -= 1
             if stream is None:
-                settle(gateway, call, caller, failure)
+                self._end(gateway, call, caller, failure)
         if stream is not None:
-            _Discard().take(gateway, stream, call, caller)
+
+            def end(error: GatemillError | None) -> bytes:
+                self._end(gateway, call, caller, error)
+                return b""
+
+            stream.on_end(end)
+            stream.attach(_Discard())
+
+    def _end(
+        self, gateway: Gateway, call: Call, caller: parts.Caller, error: GatemillError | None
+    ) -> None:
+        self.in_flight[call.head.model] -= 1
+        settle(gateway, call, caller, error)
 
 
 class _Discard:
     """The sink of a stream that nobody reads."""
-
-    def take(self, gateway: Gateway, stream: Stream, call: Call, caller: parts.Caller) -> None:
-        def end(error: GatemillError | None) -> bytes:
-            settle(gateway, call, caller, error)
-            return b""
-
-        stream.on_end(end)
-        stream.attach(self)
 
     def feed(self, data: bytes) -> None:
         pass

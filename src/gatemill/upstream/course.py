@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from gatemill.core.call import Attempt, Call, Target
+    from gatemill.upstream.keys import PoolKey
 
 
 class Retries(Struct, frozen=True):
@@ -65,6 +66,7 @@ class Course(Struct):
     repeats: int = 0  # pauses made; the backoff doubles with each
     failed: dict[int, _Failed] = {}  # by index
     full: set[int] = set()  # their queue had no room for this call
+    refused: set[PoolKey] = set()  # one of them again is a repeat, however short its rest was
     may_force: bool = True  # nothing has been tried yet, except a probe
     last: GatemillError | None = None  # the last failure of an upstream
 
@@ -124,13 +126,16 @@ class Course(Struct):
         if not error.falls_back:
             return error
         retry_after_s = error.retry_after_s or 0.0
+        with_next_key = slot.key is not None and outcome.key_rest_s(error) is not None
+        if slot.key is not None and with_next_key:
+            self.refused.add(slot.key)
         # Those that failed longest ago come first when it is time for repeats.
         self.failed.pop(self.at, None)
         self.failed[self.at] = _Failed(
             again_s=now_s + retry_after_s,
             repeats=outcome.repeats(error, slot.status)
             and retry_after_s <= self.tries.retries.retry_after_max_s,
-            with_next_key=slot.key is not None and outcome.key_rest_s(error) is not None,
+            with_next_key=with_next_key,
         )
         self.may_force = self.may_force and slot.is_probe
         # Its traceback holds the frame that holds this course; of what was tried, only the words count.
@@ -165,7 +170,9 @@ class Course(Struct):
         if is_last and any(self._lane(index).is_ready(now_s) for index in self._untried()):
             return None
         of_job = bool(self.call.job_id)
-        slot = self._lane(self.at).enter(now_s, self.call.deadline_s, of_job=of_job)
+        slot = self._lane(self.at).enter(
+            now_s, self.call.deadline_s, of_job=of_job, but=self.refused
+        )
         return slot and self._take(self.at, slot)
 
     def _busy(self, now_s: float) -> int | None:

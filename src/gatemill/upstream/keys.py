@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 _SHOWN = 4  # characters of a secret that may be seen, of one that is longer than twice that
 
@@ -39,15 +39,16 @@ class KeyPool:
         self.keys = [PoolKey(headers_for(secret), shown(secret)) for secret in secrets]
         self._next = 0  # whose turn it is
 
-    def take(self, now_s: float) -> PoolKey | None:
-        """The next key that does not rest; None when all do."""
+    def take(self, now_s: float, but: Collection[PoolKey] = ()) -> PoolKey | None:
+        """The next key that does not rest and is none of `but`; None when there is none."""
         keys = self.keys
         count = len(keys)
         for step in range(count):
             at = (self._next + step) % count
-            if keys[at].rests_until_s <= now_s:
+            key = keys[at]
+            if key.rests_until_s <= now_s and key not in but:
                 self._next = at + 1
-                return keys[at]
+                return key
         return None
 
     def soonest(self) -> PoolKey:

@@ -23,7 +23,7 @@ from gatemill.upstream.keys import KeyPool
 from gatemill.upstream.lane_numbers import LaneNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from gatemill.core.call import Attempt
     from gatemill.upstream.keys import PoolKey
@@ -126,8 +126,15 @@ class Lane:
         """Requests that wait for their turn."""
         return len(self._waiting) + len(self._jobs_waiting)
 
-    def enter(self, now_s: float, deadline_s: float, *, of_job: bool = False) -> Slot | None:
-        """A slot, the probe's where one is due; None when the target is not ready or has no room."""
+    def enter(
+        self,
+        now_s: float,
+        deadline_s: float,
+        *,
+        of_job: bool = False,
+        but: Collection[PoolKey] = (),
+    ) -> Slot | None:
+        """A slot with no key of `but`, the probe's where one is due; None when not ready, or without room."""
         breaker = self._breaker
         if breaker.state == CLOSED:
             full = self._waiting or self.in_flight >= self._concurrency.limit
@@ -136,7 +143,7 @@ class Lane:
         elif not breaker.is_ready(now_s):
             return None
         key = None
-        if self.keys is not None and (key := self.keys.take(now_s)) is None:
+        if self.keys is not None and (key := self.keys.take(now_s, but)) is None:
             return None
         is_probe = breaker.state != CLOSED
         generation = breaker.generation if not is_probe else self._probe(now_s)
@@ -248,7 +255,8 @@ class Lane:
         if is_timeout and now_s >= slot.deadline_s:  # the caller's patience ended, not ours
             self._breaker.neutral(slot.generation)
             return
-        self._error, self._error_s = error.code, now_s
+        if outcome.is_providers(error):
+            self._error, self._error_s = error.code, now_s
         rest_s = outcome.key_rest_s(error) if slot.key is not None else None
         if slot.key is not None and rest_s is not None and self.keys is not None:
             self.keys.rest(slot.key, rest_s, now_s, error.code)

@@ -27,6 +27,11 @@ LIMITED_REST_S = 30.0  # of a key that is rate limited, where the provider does 
 _ACCOUNT = (UpstreamRateLimited, UpstreamQuotaSpent, UpstreamAuthFailed)
 
 
+def is_providers(error: GatemillError) -> bool:
+    """The provider failed, or our account with it; not the caller, and nothing of ours."""
+    return isinstance(error, UpstreamError)
+
+
 def is_failure(error: GatemillError, status: int) -> bool:
     """It counts against the target. Callers' mistakes, their leaving and our account never do.
 
