@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from gatemill.core.call import Key
 from gatemill.core.errors import (
@@ -21,7 +21,7 @@ from gatemill.core.errors import (
 from gatemill.core.limits import Budget, Kind, Limits, Refusal, rules
 from gatemill.core.ports import Incoming
 from gatemill.gateway.standing import headers
-from gateway_parts import PRICE, SECRET, Stage, asking, route
+from gateway_parts import PRICE, SECRET, KeyTable, Stage, asking, route
 from playbook import HELLO, Scene, Scripted, event, target
 
 # 5 prompt tokens at 1 and 7 answer tokens at 2 micro-dollars.
@@ -315,3 +315,31 @@ async def test_counters_that_stay_away_refuse_a_hard_budget_after_a_second():
         await stage.ask(body=asking(max_tokens=50))
     assert caught.value.retry_after_s == 1.0
     assert stage.clock.monotonic_s() == pytest.approx(1.0)
+
+
+async def test_a_budget_that_comes_back_knows_what_was_spent_without_it():
+    limits = day(1_000_000)
+    stage = stage_with(limits, *[answer(USED)] * 6)
+
+    def now(limits: Limits) -> None:
+        force_setattr(stage.gateway, "keys", KeyTable(**a_key(limits)))
+
+    await stage.ask()
+    now(Limits())
+    for _ in range(3):
+        await stage.ask()
+    now(limits)
+    assert await level(stage, limits) == (4 * COST, 0)
+    now(day(COST))
+    with pytest.raises(BudgetSpent):
+        await stage.ask()
+
+
+async def test_a_budget_that_was_taken_away_refuses_nobody():
+    stage = stage_with(day(1_000_000), *[answer(USED)] * 2, price=None)
+    with pytest.raises(PriceUnknown):
+        await stage.ask()
+    force_setattr(stage.gateway, "keys", KeyTable(**a_key(Limits())))
+    reply = await stage.ask()
+    assert reply.call.output_cap is None
+    assert stage.crossed == []

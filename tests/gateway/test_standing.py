@@ -68,6 +68,12 @@ def test_a_refusal_says_that_nothing_is_left_and_when_to_come_back():
     assert standing.refused_headers(Refusal(rule(Kind.CONCURRENCY, 10), 1.0)) == b""
 
 
+@pytest.mark.parametrize(("wait_s", "told"), [(2.25, 3), (2.0, 2), (0.001, 1), (-1.5, 0)])
+def test_whole_seconds_are_never_too_few(wait_s: float, told: int):
+    said = lines(standing.refused_headers(Refusal(rule(Kind.REQUESTS, 10), wait_s)))
+    assert said["ratelimit"] == f'"requests";r=0;t={told}'
+
+
 @pytest.mark.parametrize(
     ("made", "words"),
     [

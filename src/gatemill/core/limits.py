@@ -55,6 +55,7 @@ class Rule(Struct, frozen=True):
     period: str = ""  # of a budget
     hard: bool = True
     alert_at: tuple[float, ...] = ()
+    is_gone: bool = False  # a budget that was taken away is counted on, in case it comes back
 
 
 class Wanted(Struct, gc=False):

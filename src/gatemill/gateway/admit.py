@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatemill.core.errors import (
     BudgetSpent,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from gatemill.observe.metrics import Meter
 
 N = TypeVar("N")
+V = TypeVar("V")
 
 BUNDLES_MAX = 100_000  # keys whose rules are remembered; then they are put together anew
 WAITING_MAX = 512  # requests that wait for money which others hold; more are refused at once
@@ -112,6 +114,12 @@ class Admission:
         self._rng = rng
         self._bundles: dict[str, Bundle] = {}  # by key id; bounded by BUNDLES_MAX
         self._with_route: dict[tuple[str, str], Bundle] = {}
+        # By scope and its id, the budgets that were met; bounded as the bundles are.
+        self._budgets: dict[tuple[str, str], dict[str, Rule]] = {}
+
+    def adopt(self, former: Admission) -> None:
+        """What was known of budgets before a reload still is."""
+        self._budgets = former._budgets
 
     def bundle(self, key: Key, route: Route) -> Bundle:
         """The rules for a request of `key` to `route`."""
@@ -130,9 +138,9 @@ class Admission:
         return both
 
     def _bundle(self, key: Key, more: tuple[Rule, ...]) -> Bundle:
-        found = rules("key", key.id, merged(key.limits, self._default))
+        found = self._rules("key", key.id, merged(key.limits, self._default))
         for scope, scope_id, limits in key.above:
-            found += rules(scope, scope_id, limits)
+            found += self._rules(scope, scope_id, limits)
         found += more
         money = [rule for rule in found if rule.kind is Kind.BUDGET]
         return Bundle(
@@ -142,6 +150,24 @@ class Admission:
             money=bool(money),
             hard=any(rule.hard for rule in money),
         )
+
+    def _rules(self, scope: str, scope_id: str, limits: Limits) -> tuple[Rule, ...]:
+        """The rules of a scope, and its budgets that were taken away, which refuse nobody.
+
+        An engine asks the ledger once for each window. A budget that comes back would not know what
+        was spent without it.
+        """
+        found = rules(scope, scope_id, limits)
+        present = {rule.name: rule for rule in found if rule.kind is Kind.BUDGET}
+        met = self._budgets.get((scope, scope_id), {})
+        gone = {
+            name: replace(rule, hard=False, alert_at=(), is_gone=True)
+            for name, rule in met.items()
+            if name not in present
+        }
+        if present or gone:
+            _remember(self._budgets, (scope, scope_id), {**present, **gone})
+        return (*found, *gone.values())
 
     def wanted(self, bundle: Bundle, call: Call, chosen: Plan) -> Wanted:
         """What the request asks of its rules. Raises PriceUnknown."""
@@ -239,10 +265,10 @@ async def grow(admission: Admission, call: Call, chosen: Plan, longer_bytes: int
     call.reserve_microusd += more
 
 
-def _remember(table: dict[N, Bundle], name: N, bundle: Bundle) -> None:
+def _remember(table: dict[N, V], name: N, value: V) -> None:
     if len(table) >= BUNDLES_MAX:
         table.clear()
-    table[name] = bundle
+    table[name] = value
 
 
 def may_pass(refusal: Refusal) -> bool:

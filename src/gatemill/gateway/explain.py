@@ -174,7 +174,7 @@ async def _limits(gateway: Gateway, call: Call, chosen: Plan) -> Json:
     wanted = admission.wanted(bundle, call, chosen)
     answer = await admission.limiter.peek(wanted)
     levels = await admission.limiter.levels(bundle.rules, wanted.unix_s)
-    said["limits"] = [_level(level) for level in levels]
+    said["limits"] = [_level(level) for level in levels if not level.rule.is_gone]
     if isinstance(answer, Refusal):
         said["outcome"] = {**_refused(error_of(answer)), "waits_first": may_pass(answer)}
     return said

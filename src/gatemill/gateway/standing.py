@@ -107,5 +107,5 @@ def _lines(rule: Rule, remaining: int, reset_s: float) -> bytes:
         f"x-ratelimit-remaining-{unit}: {remaining}\r\n"
         f"x-ratelimit-reset-{unit}: {duration(reset_s)}\r\n"
         f'ratelimit-policy: "{unit}";q={rule.most};w={_WINDOW_S[rule.kind]}\r\n'
-        f'ratelimit: "{unit}";r={remaining};t={round(reset_s)}\r\n'
+        f'ratelimit: "{unit}";r={remaining};t={max(0, math.ceil(reset_s))}\r\n'
     ).encode()

@@ -53,16 +53,21 @@ def microusd_of(usd: Decimal) -> int:
     return int(usd * 1_000_000)
 
 
-def admission_of(settings: Settings, limiter: Limiter) -> Admission:
-    """Stage 4 of the gateway."""
+def admission_of(
+    settings: Settings, limiter: Limiter, former: Admission | None = None
+) -> Admission:
+    """Stage 4 of the gateway; `former` is that of before a reload."""
     reserve = settings.reserve
-    return Admission(
+    made = Admission(
         limiter,
         limits_of(settings.limits.default),
         Reserve(reserve.output_tokens, reserve.image_tokens, reserve.wait_s),
         asyncio.sleep,
         random.random,
     )
+    if former is not None:
+        made.adopt(former)
+    return made
 
 
 def limiter_of(settings: Settings, ledger: Ledger, clock: Clock) -> Limiter:

@@ -56,6 +56,19 @@ async def test_a_limit_that_changes_counts_at_once(ask):
     assert (await ask.chat(key=key["secret"])).status == 200
 
 
+async def test_a_budget_that_was_taken_away_is_listed_no_more(ask):
+    budgets = {"day": {"usd": 1}, "month": {"usd": 2}}
+    key = await ask.good("POST", "/api/v1/keys", {"name": "app", "limits": {"budgets": budgets}})
+    assert (await ask.chat(key=key["secret"], max_tokens=5)).status == 200
+    said = {"limits": {"budgets": {"day": None}}}
+    await ask.good("PATCH", f"/api/v1/keys/{key['id']}", said)
+    assert (await ask.chat(key=key["secret"], max_tokens=5)).status == 200
+    found = (await ask.good("GET", f"{BUDGETS}?scope=key"))["data"]
+    assert [each["period"] for each in found] == ["month"]
+    told = (await ask.good("GET", f"{LIMITS}?key={key['id']}"))["data"]
+    assert [each["limit_usd"] for each in told if each["scope"] == "key"] == ["2.000000"]
+
+
 async def test_every_budget_is_listed(ask):
     budgets = {"day": {"usd": 1}, "total": {"usd": 2, "hard": False}}
     for path in ("teams", "users"):

@@ -74,7 +74,7 @@ def rules_of(gateway: Gateway, key: Key) -> list[Rule]:
     """What a key, its user and its team may do; what `limits.default` says is in it."""
     for route in chain(gateway.routes.exact.values(), gateway.routes.patterns):
         bundle = gateway.admission.bundle(key, route)
-        return [rule for rule in bundle.rules if rule.scope != "model"]
+        return [rule for rule in bundle.rules if rule.scope != "model" and not rule.is_gone]
     return []  # no model, nothing to limit
 
 
