@@ -10,9 +10,10 @@ import secrets
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
 from gatemill.dispatch import stream, stream_kafka
-from gatemill.dispatch.stream import Away
+from gatemill.dispatch.stream import Arrived, Away, TooLarge
 
 BROKER = os.environ.get("GATEMILL_TEST_KAFKA", "")
 PATIENCE_S = 60.0
@@ -60,6 +61,34 @@ async def test_a_start_that_is_called_off_leaves_no_client(monkeypatch, end):
     assert task.cancelled()
     assert end in stopped
     assert "AIOKafkaProducer" in stopped
+
+
+async def test_what_kafka_does_not_take_for_its_size_is_no_broker_that_is_away(monkeypatch):
+    kept = []
+
+    class Producer:
+        def __init__(self, **_options):
+            pass
+
+        async def start(self):
+            pass
+
+        async def stop(self):
+            pass
+
+        async def send_and_wait(self, _topic, value, *, key, headers):
+            if len(value) > 10:
+                raise MessageSizeTooLargeError
+            kept.append((key, value, dict(headers).get("gatemill-reason")))
+
+    monkeypatch.setattr(stream_kafka, "AIOKafkaProducer", Producer)
+    target = await stream.target("kafka://127.0.0.1:1/t")
+    with pytest.raises(TooLarge):
+        await target.send("t:0:1", b"x" * 11)
+    source = stream_kafka.KafkaSource(None, target)
+    await source.bury(Arrived("t:0:2", b"x" * 11, None), "no request")
+    await source.bury(Arrived("t:0:3", b"x", None), "no request")
+    assert kept == [(b"t:0:2", b"", b"no request"), (b"t:0:3", b"x", b"no request")]
 
 
 async def sent(topic: str, *bodies: bytes) -> None:

@@ -84,6 +84,26 @@ async def test_what_passed_long_before_the_start_is_left_out(tmp_path: Path):
         assert await cron.tick(site.services) == 1
 
 
+async def test_a_clock_that_was_a_year_ahead_and_is_set_right_makes_no_schedule_wait(
+    tmp_path: Path,
+):
+    clock = FakeClock(NOON_S)
+    config = await with_schedule(tmp_path, clock)
+    async with working(tmp_path, config, clock=clock, starts=False) as site:
+        cron = Cron(clock.unix_s())
+        assert await cron.tick(site.services) == 1
+        clock.set(8760 * HOUR_S)
+        assert await cron.tick(site.services) == 1
+        clock.set(-8760 * HOUR_S)
+        assert await cron.tick(site.services) == 0
+        clock.advance(HOUR_S)
+        assert await cron.tick(site.services) == 1
+        clock.set(-HOUR_S)
+        clock.advance(HOUR_S)
+        assert await cron.tick(site.services) == 0
+        assert await slots_of(site) == key_of(-0.5, 0.5, 8759.5)
+
+
 async def test_a_schedule_whose_key_has_ended_makes_nothing(tmp_path: Path):
     clock = FakeClock(NOON_S)
     config = await with_schedule(tmp_path, clock)

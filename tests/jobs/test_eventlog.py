@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -34,6 +35,28 @@ async def test_what_the_ledger_did_not_take_comes_before_what_is_said_later():
     with pytest.raises(LedgerUnavailable):
         await log.flush()
     ledger.away = False
+    await log.add([b"two"])
+    await log.flush()
+    log.close()
+    assert ledger.events == [b"one", b"two"]
+
+
+async def test_what_is_being_written_when_the_job_is_told_to_stop_is_written():
+    ledger, asked, answers = Ledger(), asyncio.Event(), asyncio.Event()
+
+    async def append(events: Sequence[bytes]) -> bool:
+        asked.set()
+        await answers.wait()
+        return await ledger.append(events)
+
+    log = EventLog(append)
+    await log.add([b"one"])
+    flushing = asyncio.ensure_future(log.flush())
+    await asked.wait()
+    flushing.cancel()
+    await asyncio.wait((flushing,))
+    assert flushing.cancelled()
+    answers.set()
     await log.add([b"two"])
     await log.flush()
     log.close()

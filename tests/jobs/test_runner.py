@@ -42,6 +42,7 @@ from gatemill.jobs.eventlog import Lost
 from gatemill.jobs.news import News
 from gatemill.jobs.runner import Run
 from gatemill.jobs.services import Amounts
+from gatemill.jobs.worker import _interrupt
 
 JOB = Job(
     id="job_1",
@@ -328,3 +329,28 @@ async def test_what_a_job_said_is_in_its_log_also_when_it_fails():
     one = made(run)
     assert isinstance(await outcome_of(one), Again)
     assert one.services.ledger.jobs.events == [b"data: 1\n\n", b"data: 2\n\n"]
+
+
+async def test_what_a_stopped_kind_has_still_to_write_is_written_also_when_it_is_told_again():
+    begun, saving, written = asyncio.Event(), asyncio.Event(), []
+
+    async def save_rest() -> None:
+        saving.set()
+        await asyncio.sleep(0)
+        written.append("rest")
+        raise Lost
+
+    async def run(ctx: Any, _args: Any) -> Any:
+        ctx.save_rest = save_rest
+        begun.set()
+        await asyncio.Event().wait()
+
+    one = made(run)
+    one.begun = True
+    one.task = asyncio.ensure_future(outcome_of(one))
+    await begun.wait()
+    _interrupt(one, "cancel")
+    await saving.wait()
+    _interrupt(one, "drain")
+    assert isinstance(await one.task, Stopped)
+    assert written == ["rest"]

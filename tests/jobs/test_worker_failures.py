@@ -12,6 +12,7 @@ import pytest
 from crews import PLAY, acting, ended, reached, submit, until, working
 from gatemill.core.clock import Clock, SystemClock
 from gatemill.core.errors import LedgerUnavailable
+from gatemill.core.job import Ring
 from gatemill.house import Shift
 
 
@@ -92,6 +93,19 @@ async def test_a_database_that_is_away_is_counted_and_does_not_end_the_claiming(
         assert site.home.jobs.counters.claim_failures == fake.failures
         fake.fails = False
         assert (await ended(site.services, job_id)).job.state == "succeeded"
+
+
+async def test_a_worker_leaves_although_the_database_does_not_answer_a_message(tmp_path: Path):
+    async with failing(tmp_path, "claim_one") as (site, fake):
+        await until(lambda: site.worker.enrolled, "it is enrolled")
+        taking = asyncio.ensure_future(site.crew.take(Ring("job_1", "inference", 1)))
+        await until(lambda: fake.failures, "it asks")
+        draining = asyncio.ensure_future(site.crew.drain(0.0))
+        try:
+            await until(draining.done, "it has left")
+        finally:
+            fake.fails = False
+        assert not await taking
 
 
 async def test_an_end_that_the_database_does_not_take_is_told_until_it_does(tmp_path: Path):

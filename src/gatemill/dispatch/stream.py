@@ -29,6 +29,10 @@ class Away(Exception):
     """The broker does not answer, or hangs up; a few words say how."""
 
 
+class TooLarge(Exception):
+    """The broker takes no message of this size, however often it is sent."""
+
+
 class Arrived(Struct, eq=False):
     """A message. `id` is the same whenever it comes again; "" when it has none."""
 
@@ -45,7 +49,10 @@ class Source(Protocol):
         ...
 
     async def bury(self, message: Arrived, reason: str) -> None:
-        """The message is a dead letter, beside which the reason stands. Raises Away."""
+        """The message is a dead letter, beside which the reason stands. Raises Away.
+
+        One that is too large to be sent anew is told of by its id and the reason alone.
+        """
         ...
 
     async def settle(self, batch: Sequence[Arrived]) -> None:
@@ -60,7 +67,7 @@ class Target(Protocol):
     """Where answers go."""
 
     async def send(self, message_id: str, body: bytes) -> None:
-        """The broker has the message, or a copy that it had already. Raises Away."""
+        """The broker has the message, or a copy that it had already. Raises Away and TooLarge."""
         ...
 
     async def close(self) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gatemill.core.errors import StartRefused
-from gatemill.dispatch.stream import BATCH_MAX, REASON, Arrived, Away, Place
+from gatemill.dispatch.stream import BATCH_MAX, REASON, Arrived, Away, Place, TooLarge
 
 try:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 except ImportError as error:  # the extra is not installed
     raise StartRefused('Kafka needs a package: pip install "gatemill[kafka]".') from error
 
@@ -46,7 +46,10 @@ class KafkaSource:
 
     async def bury(self, message: Arrived, reason: str) -> None:
         """It stands in the topic beside, with the reason in a header."""
-        await self._dead.send(message.id, message.body, reason)
+        try:
+            await self._dead.send(message.id, message.body, reason)
+        except TooLarge:  # it is still where its id says
+            await self._dead.send(message.id, b"", reason)
 
     async def settle(self, batch: Sequence[Arrived]) -> None:
         """The group goes on after these."""
@@ -73,13 +76,15 @@ class KafkaTarget:
         self._topic = topic
 
     async def send(self, message_id: str, body: bytes, reason: str = "") -> None:
-        """All replicas in sync have it; the key is the id. Raises Away."""
+        """All replicas in sync have it; the key is the id. Raises Away and TooLarge."""
         headers = [("gatemill-id", message_id.encode())]
         if reason:
             headers.append((REASON, reason.encode()))
         try:
             key = message_id.encode()
             await self._producer.send_and_wait(self._topic, body, key=key, headers=headers)
+        except MessageSizeTooLargeError as error:
+            raise TooLarge from error
         except KafkaError as error:
             raise Away(type(error).__name__) from error
 

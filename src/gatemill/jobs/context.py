@@ -63,6 +63,9 @@ class Context:
         self.services = services
         self.latest: Progress | None = None  # read by the runner when the job ends
         self.claimed = claimed
+        # Writes what a kind that failed or was stopped had not written; set by the kind, called
+        # by the runner, which is not told to stop a second time. May raise Lost.
+        self.save_rest: Callable[[], Awaitable[None]] | None = None
         self._report = report
         self._steps: dict[str, bytes] | None = None  # read when the first is asked for
         self._reading = asyncio.Lock()

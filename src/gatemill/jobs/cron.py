@@ -107,6 +107,8 @@ class Cron:
             old, done_s = self._done.get(one.name, (one, self._since_s))
             if old != one:
                 done_s = now_s
+            # A clock that had been too far ahead: what it made then is in the ledger, by its slot.
+            done_s = min(done_s, now_s)
             slot_s = latest_slot_s(one, now_s)
             if slot_s is not None and slot_s > done_s:
                 count = await self._make(services, one, slot_s)

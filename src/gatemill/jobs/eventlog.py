@@ -59,7 +59,8 @@ class EventLog:
             events, self._waiting = self._waiting, []
             self._waiting_bytes = 0
             try:
-                if events and not await self._append(events):
+                # On its way also when we are told to stop, and before the end of the job.
+                if events and not await asyncio.shield(self._append(events)):
                     raise Lost
             except GatemillError:
                 self._waiting[:0] = events  # or a later one would stand after a gap

@@ -140,11 +140,14 @@ def _await_key(context: Context) -> None:
 
 
 async def _say_last_words(one: Run, context: Context) -> None:
-    """What the job said before it failed stands in its log, if that can be."""
+    """What the job said and made before it failed is in the ledger, if that can be."""
     one.settling = True  # told to stop once more, it would end here and nobody would hear of it
     if one.why != "fenced":
         with suppress(Lost, GatemillError):
             await context.flush()
+        if context.save_rest is not None:
+            with suppress(Lost, GatemillError):
+                await context.save_rest()
 
 
 # --- What an end means ----------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from gatemill.core.errors import (
     RateLimited,
 )
 from gatemill.core.job import STREAM, Problem, Ring, owner_of
-from gatemill.dispatch.stream import BODY_BYTES_MAX, Away
+from gatemill.dispatch.stream import BODY_BYTES_MAX, Away, TooLarge
 from gatemill.gateway import aside
 from gatemill.gateway.identify import identify
 from gatemill.jobs.answering import answered
@@ -55,6 +55,9 @@ MARGIN_S = 5.0  # of the time for an attempt, in which to say that it was too sh
 ID_CHARS_MAX = 200  # of a message
 PAUSE_S = 1.0  # before the ledger is asked again
 _AWAY = "The broker that takes the answers is away."
+_TOO_LARGE = Problem(
+    "result_too_large", "The broker takes no message of this size. The job has the answer."
+)
 _FULL = (LedgerUnavailable, Overloaded, RateLimited)  # the message waits, it is not refused
 
 
@@ -95,7 +98,7 @@ class Outlet:
             self._target = None
 
     async def send(self, message_id: str, body: bytes) -> None:
-        """The answer is with the broker. Raises Overloaded while the broker is away."""
+        """The answer is with the broker. Raises Overloaded while the broker is away, and TooLarge."""
         target = self._target
         if target is None:
             raise Overloaded(_AWAY)
@@ -112,9 +115,16 @@ outlet = Outlet()
 async def run(ctx: Context, args: Args) -> Any:
     """The answer, which stands at the target. It is asked for once, and sent until it has arrived."""
     said = await ctx.step("answer", lambda: _answer(ctx, args))
+    try:
+        await _send(ctx, args, said)
+    except TooLarge:
+        await _send(ctx, args, {"status": "failed", "error": _TOO_LARGE})
+    return said
+
+
+async def _send(ctx: Context, args: Args, said: dict[str, Any]) -> None:
     body = msgspec.json.encode({"id": args.message_id, "job_id": ctx.job.id, **said})
     await outlet.send(args.message_id, body)
-    return said
 
 
 async def _answer(ctx: Context, args: Args) -> dict[str, Any]:

@@ -180,7 +180,7 @@ class Worker:
         token = secrets.token_hex(8)
         claimed = None
         try:
-            while not self._fenced:
+            while not self._is_over:
                 services = self._services()
                 try:
                     claimed = await services.ledger.jobs.claim_one(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -13,7 +15,7 @@ from gatemill.core.job import owner_of
 from gatemill.core.limits import Limits
 from gatemill.house import Shift
 from gatemill.jobs.batching import desk
-from gatemill.jobs.batching.words import BatchArgs
+from gatemill.jobs.batching.words import PART, BatchArgs
 from gatemill.jobs.making import new_job
 
 # --- Stopping ----------------------------------------------------------------------------------------
@@ -33,6 +35,46 @@ async def test_a_cancelled_batch_delivers_what_it_has(site, key, fake):
     assert {one["error"]["code"] for one in errors} == {"batch_cancelled"}
     assert (batch.total, batch.completed, batch.failed) == (20, 5, 15)
     assert (await desk.cancel(services, key, batch.id)).status == "cancelled"
+
+
+class Slow:
+    """A ledger's batches whose first save takes longer than anybody has patience."""
+
+    def __init__(self, whole):
+        self.whole = whole
+        self.tries = 0
+
+    def __getattr__(self, name):
+        return getattr(self.whole, name)
+
+    async def save(self, claimed, batch_id, results):
+        self.tries += 1
+        if self.tries == 1:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        return await self.whole.save(claimed, batch_id, results)
+
+
+async def test_a_part_that_is_told_to_stop_again_and_again_keeps_what_was_answered(site, key):
+    services = site.services
+    ledger, whole = services.ledger, services.ledger.batches
+    ledger.batches = slow = Slow(whole)
+
+    def over(batch):
+        for one in list(site.worker.running.values()):
+            if one.claimed.job.kind == PART:
+                site.worker.cancel(one.claimed.job.id)
+        return batch.ended_at is not None
+
+    try:
+        batch = await handed_in(services, key, [line("a"), line("b", model="stuck")])
+        await until(lambda: slow.tries, "a result is being saved")
+        await desk.cancel(services, key, batch.id)
+        batch = await reached(services, batch, over)
+    finally:
+        ledger.batches = whole
+    output, errors = await files_of(services, batch)
+    assert (batch.status, ids(output), ids(errors)) == ("cancelled", ["a"], ["b"])
 
 
 async def test_a_batch_cancelled_before_it_began_asks_nothing(tmp_path, config, fake):

@@ -79,14 +79,12 @@ class Part:
         self._done = len(known)
         chunk, skip = divmod(span.start, CHUNK_BYTES)
         content = services.ledger.files.content(self._batch.input_file_id, chunk)
+        self._ctx.save_rest = self._kept.save_all
         saving = spawn(self._kept.save_often(), "save-batch-results")
         try:
             async with aclosing(lines(content, span.first, span.start, skip)) as found:
                 crew = (self._work(found, known) for _ in range(services.amounts.batch_concurrency))
                 ends = await asyncio.gather(*crew, return_exceptions=True)
-        except asyncio.CancelledError:
-            await self._kept.save_once()
-            raise
         finally:
             saving.cancel()
         await self._kept.save_all()
