@@ -146,3 +146,10 @@ def test_values_are_shown_without_passwords():
     assert shown(("redis://u:hush@h:1/0", None, 1.5, True)) == ["redis://…@h:1/0", None, 1.5, True]
     said = "postgresql:///db?host=/run&password=hush&sslpassword=hush&user=u"
     assert shown(said) == "postgresql:///db?host=/run&password=…&sslpassword=…&user=u"
+
+
+def test_a_token_alone_before_a_host_of_the_web_is_not_shown():
+    assert shown("https://a-token@host/v1") == "https://…@host/v1"
+    assert shown("http://a-token@host") == "http://…@host"
+    for plain in ("https://host/@me", "postgresql://ada@db/x", "https://host/v1"):
+        assert shown(plain) == plain

@@ -157,6 +157,10 @@ def _hint(about: str, *examples: str) -> Json:
     return {"type": "string", "examples": [*examples], "description": about}
 
 
+RECORD = parameter(
+    "x-gatemill-record",
+    _hint("`no` keeps this request out of recordings, where there are any.", "no"),
+)
 INFERENCE: list[Json] = [
     parameter(
         "x-request-id",
@@ -180,10 +184,7 @@ INFERENCE: list[Json] = [
     ),
     parameter("x-user-id", string("The end user: decides the arm of an experiment, nothing else.")),
     parameter("x-conversation-id", string("The conversation: the same.")),
-    parameter(
-        "x-gatemill-record",
-        _hint("`no` keeps this request out of recordings, where there are any.", "no"),
-    ),
+    RECORD,
     parameter(
         "x-stainless-retry-count", _hint("Earlier tries, for the log. SDKs send it.", "0", "1")
     ),

@@ -359,7 +359,7 @@ def _socket(path: str, examples: dict[str, Json]) -> Json:
     )
     return {
         **_told("chat_stream", "Chat over a WebSocket", about, "Gatemill"),
-        "parameters": [headers.PROTOCOLS],
+        "parameters": [headers.PROTOCOLS, headers.RECORD],
         "responses": {
             "101": {"description": "The connection is a WebSocket now."},
             **refusals.refs("openai", (401, 421, 431)),

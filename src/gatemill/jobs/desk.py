@@ -218,11 +218,13 @@ class Desk:
         return shown.whole(full, *await self._history(job_id))
 
     async def letter(self, key: Key, job_id: str) -> Json:
-        """A dead letter, with its arguments. Raises as `full`."""
+        """A dead letter, for its owner or an admin with its arguments. Raises as `full`."""
         full = await self.full(key, job_id)
         if full.job.state != "dead":
             raise _not_dead(full.job.state, NotFound)
-        return shown.letter(full, *await self._history(job_id))
+        # A prompt is more than the control plane tells those who may only look.
+        knows = _owner(key) in (None, full.job.owner)
+        return shown.letter(full, *await self._history(job_id), knows_args=knows)
 
     async def _history(self, job_id: str) -> tuple[Any, int | None]:
         await self.services.ledger.flushed()

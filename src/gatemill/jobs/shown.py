@@ -56,9 +56,12 @@ def whole(full: Full, attempts: Sequence[Attempted], cost_microusd: int | None) 
     }
 
 
-def letter(full: Full, attempts: Sequence[Attempted], cost_microusd: int | None) -> Json:
-    """The same, with its arguments: to see what it died of."""
-    return {**whole(full, attempts, cost_microusd), "args": Raw(full.args)}
+def letter(
+    full: Full, attempts: Sequence[Attempted], cost_microusd: int | None, *, knows_args: bool
+) -> Json:
+    """The same, with its arguments: to see what it died of. Null for those who may not know them."""
+    args = Raw(full.args) if knows_args else None
+    return {**whole(full, attempts, cost_microusd), "args": args}
 
 
 def progress(what: Progress | None) -> Json | None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 4
 _LENGTH_MIN = 12  # of a shorter one, four characters would be too much to show
-_BEFORE_HOST = re.compile(r"(?<=://)[^/?#]*:[^/?#]+@")
+# On the web, what stands there alone is a token; a database has a user without a password, too.
+_BEFORE_HOST = re.compile(r"(?<=://)[^/?#]*:[^/?#]+@|(?:(?<=http://)|(?<=https://))[^/?#]+@")
 _IN_QUERY = re.compile(r"(?<=[?&])((?:ssl)?password=)([^&#]+)")  # as Postgres' drivers take it
 
 

@@ -21,6 +21,16 @@ async def test_a_dead_letter_says_what_it_was_and_why_it_died(ask):
     assert (await ask.good("GET", PATH))["data"], "it is still there"
 
 
+async def test_who_may_only_look_does_not_see_what_another_ones_letter_was_given(ask, keys):
+    job = await dead(ask, key=keys.ada)
+    looks = {"name": "looks", "scopes": ["admin:read"]}
+    eye = (await ask.good("POST", "/api/v1/keys", looks))["secret"]
+    told = await ask.good("GET", f"{PATH}/{job}", None, eye)
+    assert (told["args"], told["error"]["code"]) == (None, "broken")
+    for key in (keys.ada, keys.bob, None):
+        assert (await ask.good("GET", f"{PATH}/{job}", None, key))["args"] == {"fails": "broken"}
+
+
 async def test_a_job_that_lives_is_no_dead_letter(ask):
     job = (await submit(ask))["id"]
     await ended(ask, job)

@@ -117,6 +117,22 @@ async def test_a_server_that_shuts_down_tells_whoever_follows(ask, gate):
     assert news.listeners == 0
 
 
+async def test_who_follows_with_a_key_that_has_ended_hears_no_more(ask, gate, monkeypatch):
+    monkeypatch.setattr("gatemill.edge.jobs.counter.CHECK_S", 0.0)
+    made = await ask.good("POST", "/api/v1/keys", {"name": "ends", "scopes": ["jobs"]})
+    job = (await submit(ask, {"waits": True}, made["secret"]))["id"]
+    await running(ask, job)
+    paths = f"{JOBS}/{job}/events", f"{JOBS}/{job}/events?after=1"
+    following = [asyncio.ensure_future(ask("GET", path, None, made["secret"])) for path in paths]
+    news = gate.home.jobs.desk.news
+    await until(_answers(lambda: news.listeners == len(paths)))
+    await ask.good("DELETE", f"/api/v1/keys/{made['id']}")
+    await ask.good("DELETE", f"{JOBS}/{job}")
+    for said in await asyncio.gather(*following):
+        assert events_of(said)[-1].data["error"]["code"] == "invalid_api_key"
+    assert news.listeners == 0
+
+
 async def test_who_leaves_is_forgotten(ask, gate):
     job = (await submit(ask, {"waits": True}))["id"]
     following = asyncio.ensure_future(ask("GET", f"{JOBS}/{job}/events"))

@@ -112,7 +112,11 @@ SCHEMAS: dict[str, Json] = {
     ),
     "Job": obj("A job.", _WHOLE),
     "DeadLetter": obj(
-        "A job that has failed for good.", {**_WHOLE, "args": mapping("What it was given.")}
+        "A job that has failed for good.",
+        {
+            **_WHOLE,
+            "args": or_null(mapping("What it was given. Null for a key that may only look.")),
+        },
     ),
     "JobProblem": obj(
         "Why a job or an attempt failed.",

@@ -5,6 +5,7 @@ Rule: bodies may be compressed and as large as the server takes; errors name the
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +14,7 @@ from msgspec import Raw, Struct
 
 from gatemill.core.errors import InvalidValue
 from gatemill.core.job import PRIORITIES
+from gatemill.edge import access
 from gatemill.edge.arrival import Arrival
 from gatemill.edge.asgi import FlowResponse
 from gatemill.edge.deferred import desk_of
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Struct)
 
+CHECK_S = 10.0  # of a stream: between two looks whether whoever listens still may
 PAGE_MAX = 500
 PAGE = 100
 PRIORITY_WORDS = ("", *PRIORITIES)
@@ -105,15 +108,29 @@ class Counter:
         found = await self.desk.listed(key, wanted, limit + 1, asked.text("after"))
         return self.clerk.listing([shown.job(job) for job in found], limit)
 
-    def flow(self, events: AsyncGenerator[bytes, None], operation: str) -> Response:
+    def flow(
+        self, request: Request, events: AsyncGenerator[bytes, None], operation: str
+    ) -> Response:
         """A stream of events. Raises Overloaded where too many are open."""
         check_room(self.desk.news)
         gateway = self.clerk.gateway
         request_id = gateway.new_id(self.clerk.now_s)
         headers = STREAM + b"x-request-id: %b\r\n" % request_id.encode()
-        stream = Flow(events, request_id)
+        stream = Flow(self._while_welcome(request, events), request_id)
         answer = Answer(200, headers, b"", stream, operation, "openai", request_id)
         return FlowResponse(self._shown.door, answer)
+
+    async def _while_welcome(
+        self, request: Request, events: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The events. Raises InvalidApiKey where one comes and the key has ended, or who asks signed out."""
+        checked_s = self.now_s
+        async with aclosing(events) as told:
+            async for event in told:
+                if self.now_s - checked_s >= CHECK_S:
+                    await access.check(self._shown, request, access.JOBS_SEEN)
+                    checked_s = self.now_s
+                yield event
 
 
 def page(asked: Asked) -> int:

@@ -38,7 +38,7 @@ def add(app: Application, counter: Counter) -> None:
         asked = Asked(request, "after")
         after = place(asked.text("after") or request.headers.get("last-event-id", ""), "after")
         await counter.desk.look(key, job_id)  # refused before a stream begins
-        return counter.flow(_told(counter, key, job_id, after), "jobs")
+        return counter.flow(request, _told(counter, key, job_id, after), "jobs")
 
     app.add_api_route(
         "/v1/jobs/{job_id}/events", events, methods=["GET"], **describe.route("jobs_events")

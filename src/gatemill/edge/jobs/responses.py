@@ -38,7 +38,7 @@ def add(app: Application, counter: Counter) -> None:
         background.check_streams(full)
         after = place(asked.get("starting_after", ""), "starting_after", -1)
         events = background.events(counter.desk, key, full, after, counter.is_closing)
-        return counter.flow(events, "responses")
+        return counter.flow(request, events, "responses")
 
     async def cancel(request: Request, response_id: str) -> Response:
         key = counter.caller(request)
