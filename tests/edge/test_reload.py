@@ -158,6 +158,8 @@ async def test_what_the_door_cannot_take_is_not_half_in_effect(start):
     assert (outcome.outcome, outcome.version) == ("failed", gateway.version)
     assert run.gate.door.gateway is gateway
     assert run.reloader.settings.limits.body_bytes != 77
+    home = run.reloader.home
+    assert home.lasting.watcher._rooms is home.rooms, "what the database adds still reaches it"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ async def test_a_file_that_cannot_be_used_changes_nothing(start, tmp_path):
     outcome = await run.load(ECHO + f'[providers.up]\n{url}ca_file = "{bad}"\n')
     assert outcome.outcome == "failed"
     assert run.gate.door.gateway is gateway
-    assert run.adopted == []
+    assert run.adopted[-1] is run.reloader.settings, "the door has those in effect again"
 
 
 async def test_a_file_that_is_gone_changes_nothing(start):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+import databases
+from gatemill import house
+from gatemill.core.clock import FakeClock
 from gatemill.local.builtin.cards import CARDS
 from gatemill.observe.metrics import page
-from gateway_parts import numbers
+from gateway_parts import Kept, numbers
 from house_for_tests import opened
+from settings_files import loaded
 
 CONFIG = """
 [models.m]
@@ -54,3 +58,26 @@ async def test_names_that_callers_chose_share_one_series(tmp_path):
         'target_in_flight{target="echo/echo"}',
         'target_in_flight{target="other"}',
     }
+
+
+async def test_no_counter_falls_when_a_configuration_is_loaded(tmp_path):
+    settings = loaded(tmp_path, CONFIG, server__data_dir=str(tmp_path / "data"))
+    clock, output = FakeClock(1_763_000_000.0), (Kept(), False)
+    databases.lay(settings.settings.data_dir)
+    ledger = house.open_ledger(settings.settings, clock)
+    now = None
+    for times in (1, 2, 3):
+        now = house.build(settings, ledger, clock, output, now)
+        now.gateway.recall.hits += 3
+        now.notifier.delivered += 4
+        for refused in ("team", "key")[:times]:
+            label = refused, "tokens"
+            now.gateway.admission.refusals[label] = 2
+        now.lasting.shadows.dropped += 1  # goes on by itself
+        seen = numbers(now.gateway.meter)
+        assert seen["cache_hits_total{}"] == 3 * times
+        assert seen["alerts_delivered_total{}"] == 4 * times
+        assert seen["shadow_dropped_total{}"] == times
+        assert seen['limit_refusals_total{limit="tokens",scope="team"}'] == 2 * times
+    assert seen['limit_refusals_total{limit="tokens",scope="key"}'] == 4
+    await now.close()

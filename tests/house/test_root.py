@@ -377,3 +377,20 @@ async def test_closing_writes_what_the_log_still_holds(tmp_path):
         refused(made.gateway, "chat", Caller(None, 0.0), "req_9", InvalidApiKey("no"))
         assert writer.data == b""
     assert b"req_9" in writer.data
+
+
+class _Stuck:
+    closings = 0
+
+    async def close(self) -> None:
+        self.closings += 1
+        raise OSError("stuck")
+
+
+async def test_a_part_that_cannot_be_closed_leaves_none_of_the_others_open(tmp_path):
+    stuck = _Stuck()
+    with pytest.raises(OSError, match="stuck"):
+        async with built(tmp_path) as made:
+            made.transports.update(one=stuck, other=stuck)
+    assert stuck.closings == 2
+    assert made.ledger._closed

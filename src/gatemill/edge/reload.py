@@ -134,9 +134,14 @@ class Reloader:
 
     def _swap(self, draft: Draft) -> None:
         old = self.home
-        home = house.build(draft.loaded, old.ledger, self._clock, self._output, previous=old)
+        # Before the house, which takes over what lasts: an extra for signing in may be missing.
+        self._adopt(draft.loaded.settings)
+        try:
+            home = house.build(draft.loaded, old.ledger, self._clock, self._output, previous=old)
+        except (OSError, GatemillError):
+            self._adopt(self.settings)
+            raise
         self._leaving.add(home)
-        self._adopt(draft.loaded.settings)  # an extra for signing in may be missing
         # From here on nothing waits and nothing fails.
         self._door.gateway = home.gateway
         self._door.desk = home.jobs.desk

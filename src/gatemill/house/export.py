@@ -16,6 +16,8 @@ from gatemill.local.builtin.engine import Builtins
 from gatemill.observe.metrics import OTHER, Labelled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from gatemill.house.root import House
     from gatemill.observe.lines import LineWriter
     from gatemill.observe.metrics import Meter
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 def export(home: House, writer: LineWriter) -> None:
     """The counts of ledger, log, targets, limits and cache become metrics."""
     meter = home.gateway.meter
+    before = _totals(meter)
     access, ledger = home.access, home.ledger.counters
     meter.gauges["gatemill_ledger_rows_pending"] = (
         "Usage rows in the journal that are not yet in the database.",
@@ -59,6 +62,43 @@ def export(home: House, writer: LineWriter) -> None:
     _builtin(meter, home)
     export_telemetry(meter, home.gateway.tracer)
     meter.gauges["gatemill_processes"] = ("Processes whose numbers these are.", lambda: 1)
+    _go_on(meter, before)
+
+
+def _totals(meter: Meter) -> dict[str, dict[tuple[str, ...], float]]:
+    """What every counter says now, by its labels."""
+    found = {name: {**each.read()} for name, each in meter.labelled_counters.items()}
+    return found | {name: {(): float(read())} for name, (_, read) in meter.counters.items()}
+
+
+def _go_on(meter: Meter, before: Mapping[str, Mapping[tuple[str, ...], float]]) -> None:
+    """Counters of what a reload has made anew go on from what they said: Prometheus takes less for a new start."""
+    now = _totals(meter)
+    for name, was in before.items():
+        # Not label by label: what only a pattern knows from now on counts among others.
+        if sum(now[name].values()) >= sum(was.values()):
+            continue
+        lost = {labels: max(0.0, said - now[name].get(labels, 0)) for labels, said in was.items()}
+        if name in meter.counters:
+            text, read = meter.counters[name]
+            meter.counters[name] = (text, partial(_more, read, lost[()]))
+        else:
+            each = meter.labelled_counters[name]
+            read_all = partial(_more_of_each, each.read, lost)
+            meter.labelled_counters[name] = Labelled(each.text, each.labels, read_all)
+
+
+def _more(read: Callable[[], float], lost: float) -> float:
+    return read() + lost
+
+
+def _more_of_each(
+    read: Callable[[], Mapping[tuple[str, ...], float]], lost: Mapping[tuple[str, ...], float]
+) -> dict[tuple[str, ...], float]:
+    found = {**read()}
+    for labels, count in lost.items():
+        found[labels] = found.get(labels, 0) + count
+    return found
 
 
 def _builtin(meter: Meter, home: House) -> None:

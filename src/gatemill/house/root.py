@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import random
 import weakref
+from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from gatemill.core.clock import Clock
     from gatemill.core.later import Later
     from gatemill.core.ports import Limiter, Surface, Transport
+    from gatemill.gateway.admit import Admission
     from gatemill.gateway.recall import Answers
     from gatemill.jobs.services import Rooms
     from gatemill.ledger.features import Given
@@ -121,23 +123,25 @@ class House(Struct, frozen=True):
 
     async def close(self) -> None:
         """Connections to providers and stores are released; the ledger is flushed and closed."""
-        await self.lasting.watcher.close()
-        await self.rooms.registry.close()
-        await self.lasting.shelf.close()
-        for transport in self.transports.values():
-            await transport.close()
-        await self.lasting.given.close()
-        await self.lasting.tapes.close()
-        self.lasting.readers.close()
-        await self.lasting.presidio.close()
-        await self.jobs.bell.close()
-        self.jobs.services.sender.close()
-        await self.lasting.limiter.close()
-        await self.lasting.answers.close()
-        self.access.flush()
-        if self.gateway.tracer is not None:
-            await asyncio.to_thread(self.gateway.tracer.close)
-        await self.ledger.close()
+        # The last comes first; each comes, although another one failed or the end was called off.
+        async with AsyncExitStack() as rest:
+            rest.push_async_callback(self.ledger.close)
+            if self.gateway.tracer is not None:
+                rest.push_async_callback(asyncio.to_thread, self.gateway.tracer.close)
+            rest.callback(self.access.flush)
+            rest.push_async_callback(self.lasting.answers.close)
+            rest.push_async_callback(self.lasting.limiter.close)
+            rest.callback(self.jobs.services.sender.close)
+            rest.push_async_callback(self.jobs.bell.close)
+            rest.push_async_callback(self.lasting.presidio.close)
+            rest.callback(self.lasting.readers.close)
+            rest.push_async_callback(self.lasting.tapes.close)
+            rest.push_async_callback(self.lasting.given.close)
+            for transport in self.transports.values():
+                rest.push_async_callback(transport.close)
+            rest.push_async_callback(self.lasting.shelf.close)
+            rest.push_async_callback(self.rooms.registry.close)
+            rest.push_async_callback(self.lasting.watcher.close)
 
 
 class Lasting(Struct, frozen=True):
@@ -184,7 +188,7 @@ def build(
     transports = _transports(settings, clock, lasting.shelf, previous)
     prices = Prices(settings, clock)
     makers = makers_of(settings, transports, prices, lasting.lanes)
-    admission = admission_of(settings, lasting.limiter)
+    admission = _admission(settings, lasting.limiter, previous)
     books = Books(ledger, lasting.limiter, admission.refuse)
     embedder = Embedder()
     judges = Judges(settings.guards, transports, clock, lasting.presidio)
@@ -231,6 +235,11 @@ def _tie(gateway: Gateway, judges: Judges, embedder: Embedder) -> None:
     judges.attach(gateway)
     embedder.gateway = weakref.ref(gateway)
     ready(gateway.guards, gateway.routes)
+
+
+def _admission(settings: Settings, limiter: Limiter, previous: House | None) -> Admission:
+    former = None if previous is None else previous.gateway.admission
+    return admission_of(settings, limiter, former)
 
 
 def _gate(settings: Settings, meter: Meter, previous: House | None) -> Gate:

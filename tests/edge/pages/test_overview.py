@@ -208,6 +208,11 @@ async def test_a_model_says_where_it_is_defined_and_how(ask, gate):
     assert named["requests"] == 20
     assert named["route"]["name"] == "vendor/*"
     assert named["defined"]["text"].startswith('[models."vendor/*"]')
+    pattern = await ask.good("GET", "/ui/models/vendor/*.json?range=7d")
+    assert [one["attempts"] for one in pattern["providers"]] == [20]
+    for told in (pattern, named):
+        assert (told["requests"], told["cost_microusd"]) == (20, 20_000)
+        assert told["p95_ms"] == pytest.approx(100.0, rel=0.13)
     assert (await ask("GET", "/ui/models/nothing-like-it.json")).status == 404
     assert (await ask("GET", "/ui/models/fast.json?range=1h")).status == 400
 
@@ -230,6 +235,7 @@ async def test_providers_say_how_they_are_and_no_secret(tmp_path):
         assert away["keys"] == 2
         assert found["away"]["failed_share"] == 1.0
         assert found["echo"]["attempts"] == 20
+        assert found["echo"]["tokens"] == 20 * (100 + 20 + 3 + 40 + 5)  # with what a cache takes
         assert len(found["echo"]["attempts_by_hour"]) == 24
         overview = await ask.good("GET", "/ui/overview.json?range=15min")
         assert overview["targets"][0]["label"] == "away/gpt"
