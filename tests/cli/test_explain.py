@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from cli_run import Command
+from gatemill.cli import alerts
+from gatemill.cli.explain import _cell
 from openapi_examples import fetch
 from running import serve
 
@@ -88,3 +90,11 @@ def test_what_goes_wrong_is_explained(explain, running) -> None:
     assert (nobody.code, "no gateway answers" in nobody.err) == (1, True)
     odd = explain("request.json", "--url", "nonsense")
     assert (odd.code, "is not a URL" in odd.err) == (2, True)
+
+
+def test_large_figures_are_written_out() -> None:
+    assert [_cell(value) for value in (12_345.678, 812.5, 0.123456)] == ["12346", "812.5", "0.1235"]
+    times = {"since": 0.0, "closed_at": None}
+    said = {"name": "LedgerBehind", "subject": "", "state": "open", "severity": "critical"}
+    _, rows = alerts._table([{**said, **times, "value": 12_345.0, "threshold": 5_000.0}], 60.0)
+    assert rows[0][4] == "12345 of 5000"

@@ -56,7 +56,8 @@ from gatemill.ui import drawing, words
         (words.size, None, "\u2013"),
         (words.size, 512, "512 B"),
         (words.size, 1_572_864, "1.5 MiB"),
-        (words.size, 1 << 60, "1.05e+06 TiB"),
+        (words.size, 1_030_000, "1006 KiB"),
+        (words.size, 1 << 60, "1048576 TiB"),
     ],
 )
 def test_a_number_is_told_as_people_read_it(write, value, text):

@@ -11,7 +11,7 @@ import typer
 from gatemill.cli.asking import asked
 from gatemill.cli.gateway_options import DATA, Data, Key, Limit, Url
 from gatemill.cli.ledger_access import AsJson
-from gatemill.cli.terminal import note
+from gatemill.cli.terminal import digits, note
 from gatemill.core.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _table(found: Sequence[dict[str, Any]], now_s: float) -> tuple[Any, Any]:
             one["subject"] or "-",
             one["state"],
             one["severity"],
-            f"{one['value']:.4g} of {one['threshold']:.4g}",
+            f"{digits(one['value'])} of {digits(one['threshold'])}",
             duration(now_s - one["since"]),
             duration((one["closed_at"] or now_s) - one["since"]),
         )

@@ -70,7 +70,8 @@ def show(
         print_json(job)
         return
     jobs_shown.show(job)
-    print_text("\n" + msgspec.json.format(msgspec.json.encode(job["args"]), indent=2).decode())
+    if job["args"] is not None:
+        print_text("\n" + msgspec.json.format(msgspec.json.encode(job["args"]), indent=2).decode())
 
 
 @app.command("replay")

@@ -13,7 +13,7 @@ from gatemill.cli.asking import asked
 from gatemill.cli.failure import Failure
 from gatemill.cli.gateway_options import DATA, Data, Key, Url
 from gatemill.cli.ledger_access import AsJson
-from gatemill.cli.terminal import print_json, print_table, print_text
+from gatemill.cli.terminal import digits, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,5 +132,5 @@ def _show_rows(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.3g}"
+        return digits(value)
     return "-" if value in (None, "") else str(value)

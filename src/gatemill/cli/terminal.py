@@ -91,6 +91,11 @@ def note(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def digits(value: float) -> str:
+    """Four digits, and all of those before the point: 0.1235, 12.35, 12346."""
+    return f"{value:.4g}" if abs(value) < 1_000 else f"{value:.0f}"
+
+
 def paint(text: str, code: str, stream: IO[str]) -> str:
     """The text in an ANSI style ("1;31"), plain where nobody would see it."""
     return f"\x1b[{code}m{text}\x1b[0m" if _wants_style(stream) else text

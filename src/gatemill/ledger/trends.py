@@ -113,12 +113,12 @@ class Trends:
         """By step and model, the newest first; of one model, or of all."""
         return await self._reader.run(lambda db: usage(db, window, model, by_provider=by_provider))
 
-    async def latency(self, window: Window, model: str = "") -> dict[str, Latency]:
+    async def latency(self, window: Window, *models: str) -> dict[str, Latency]:
         """By measure: "latency", and for all models together "first_token".
 
-        Of one model, hours and days are known and minutes are not.
+        Of single models, hours and days are known and minutes are not. Each costs as much as one.
         """
-        return await self._reader.run(lambda db: latency(db, window, model))
+        return await self._reader.run(lambda db: latency(db, window, *models))
 
     async def targets(self, window: Window) -> dict[tuple[str, str], Counter[int]]:
         """How often attempts took how long, by bucket, of each model and provider; hours or days."""
@@ -135,12 +135,13 @@ def usage(database: Database, window: Window, model: str, *, by_provider: bool) 
     return msgspec.convert(database.rows(_USAGE, asked), list[Line])
 
 
-def latency(database: Database, window: Window, model: str) -> dict[str, Latency]:
+def latency(database: Database, window: Window, *models: str) -> dict[str, Latency]:
     """See `Trends.latency`."""
     found: dict[str, dict[int, Counter[int]]] = {}
-    for row in database.rows(_LATENCIES, _params(window) | {"model": model}):
-        steps = found.setdefault(row["measure"], {})
-        steps.setdefault(row["start_s"], Counter())[row["bucket"]] += row["times"]
+    for model in models or ("",):
+        for row in database.rows(_LATENCIES, _params(window) | {"model": model}):
+            steps = found.setdefault(row["measure"], {})
+            steps.setdefault(row["start_s"], Counter())[row["bucket"]] += row["times"]
     nothing = Latency({}, Spread())
     return dict.fromkeys((rollups.LATENCY, rollups.FIRST_TOKEN), nothing) | {
         measure: Latency(

@@ -136,9 +136,8 @@ def size(count_bytes: float | None) -> str:
     """1.5 MiB."""
     if count_bytes is None:
         return NOTHING
-    value = float(count_bytes)
-    for name in _BYTES[:-1]:
-        if abs(value) < 1024:
-            return f"{value:.3g} {name}" if value != int(value) else f"{value:.0f} {name}"
-        value /= 1024
-    return f"{value:.3g} {_BYTES[-1]}"
+    value, place = float(count_bytes), 0
+    while abs(value) >= 1024 and place < len(_BYTES) - 1:
+        value, place = value / 1024, place + 1
+    # From a hundred on no power of ten: 1005 KiB, not 1e+03 KiB.
+    return f"{value:.3g} {_BYTES[place]}" if abs(value) < 100 else f"{value:.0f} {_BYTES[place]}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gatemill.gateway.routes import Route
 
 NAMES_MAX = 300  # of one page; a filter finds the others
+TIMED_MAX = 50  # names of a pattern whose latency is looked up, those most asked for
 _DAY = ranges.ALL[2]
 
 
@@ -49,10 +50,15 @@ async def _one(visit: Visit, name: str) -> Data:
     patterns = {route.name: route for route in routes.patterns}
     route = patterns.get(name) or routes.find(name)
     await visit.ledger.flushed()
-    lines = await visit.ledger.trends.usage(window, name, by_provider=True)
+    is_pattern = name in patterns
+    lines = await visit.ledger.trends.usage(window, "" if is_pattern else name, by_provider=True)
+    names = [name]
+    if is_pattern:
+        lines = [line for line in lines if _place(visit, line.model) == name]
+        names = [one["name"] for one in traffic.top_models(lines, TIMED_MAX)] or names
     if route is None and not lines:
         raise NotFound("No model has this name, and none was asked for lately. See /ui/models.")
-    latency = (await visit.ledger.trends.latency(window, model=name))["latency"]
+    latency = (await visit.ledger.trends.latency(window, *names))["latency"]
     whole = traffic.total(lines)
     found = None if route is None else told(route, visit.gateway.now())
     return {

@@ -42,11 +42,12 @@ async def _data(visit: Visit) -> Data:
 
 
 def _usage(whole: traffic.Sum) -> dict[str, Any]:
+    prompt = whole.input_tokens + whole.cache_read_tokens + whole.cache_write_tokens
     return {
         "attempts": whole.attempts,
         "failed": whole.attempts_failed,
         "failed_share": whole.attempts_failed_share,
-        "tokens": whole.input_tokens + whole.cache_read_tokens + whole.generated_tokens,
+        "tokens": prompt + whole.generated_tokens,
         "cost_microusd": whole.cost_microusd,
         "unpriced": whole.unpriced,
     }

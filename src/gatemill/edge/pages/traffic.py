@@ -144,7 +144,7 @@ def durations(latency: Latency, window: Window) -> list[Series]:
     ]
 
 
-def top_models(lines: Sequence[Line]) -> list[dict[str, Any]]:
+def top_models(lines: Sequence[Line], most: int = TOP) -> list[dict[str, Any]]:
     """The models that were asked for most."""
     found = sorted(by(lines, "model").items(), key=lambda one: (-one[1].requests, one[0]))
     return [
@@ -155,7 +155,7 @@ def top_models(lines: Sequence[Line]) -> list[dict[str, Any]]:
             "cost_microusd": each.cost_microusd,
             "unpriced": each.unpriced,
         }
-        for name, each in found[:TOP]
+        for name, each in found[:most]
     ]
 
 
